@@ -1,0 +1,1 @@
+"""Logs, health and metrics plumbing; imports nothing of the rest."""

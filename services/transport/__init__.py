@@ -1,0 +1,1 @@
+"""Kafka, PostgreSQL and gRPC plumbing that knows no business word."""
