@@ -1,0 +1,405 @@
+"""The one way records get to Kafka: acks=all, idempotent, in batches, acknowledged before the caller goes on.
+
+Callers hand over record lists; what several callers hand over for one partition while a batch is on its way travels
+together in the next one, so small requests stay cheap without waiting. Within a call the order is kept. A call that
+misses its deadline promises nothing: its records may still arrive, so effects must be idempotent.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from services.transport.errors import RecordTooLarge, TransportUnavailable, UnknownTopic
+from services.transport.murmur2 import partitions_of
+
+RECORD_BYTES_MAX: Final = 1_000_000  # the brokers take batches of 1,048,588 bytes; headroom for framing
+_RECORD_OVERHEAD_BYTES: Final = 40  # what a record may add to key, value and headers: lengths, deltas, counts
+_HEADER_OVERHEAD_BYTES: Final = 20
+_BATCHES_PER_PARTITION: Final = 2  # one on its way, one behind it
+_RETRY_SECONDS_FIRST: Final = 0.1
+_RETRY_SECONDS_LAST: Final = 2.0
+
+
+class OutRecord(NamedTuple):
+    """A record to append; its timestamp is the real clock when it is put into a batch."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """One append: its records, how far they are put into batches, and who waits."""
+
+    records: Sequence[OutRecord]
+    future: "asyncio.Future[int]"
+    bytes_left: int
+    next_index: int = 0
+    is_abandoned: bool = False
+
+
+class _Slice(NamedTuple):
+    """The part of a call that travels in one batch."""
+
+    call: _Call
+    size_bytes: int
+    end_in_batch: int
+    is_last: bool
+
+
+@dataclass(eq=False, slots=True)
+class _Lane:
+    """What waits for one partition, and the task that sends it while something waits."""
+
+    topic: str
+    partition: int
+    waiting: deque[_Call] = field(default_factory=deque)
+    batches_open: int = 0
+    may_send: asyncio.Event = field(default_factory=asyncio.Event)
+    pump: "asyncio.Task[None] | None" = None
+
+
+class KafkaProducer:
+    """An idempotent producer, bounded in what is in flight. `open()` connects; `close()` finishes what was appended."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        client_id: str,
+        compression: str | None = "lz4",
+        batch_bytes: int = 512 * 1024,
+        in_flight_bytes_max: int = 64 * 1024 * 1024,
+        deadline_seconds: float = 10.0,
+    ) -> None:
+        assert batch_bytes <= RECORD_BYTES_MAX
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._compression = compression
+        self._batch_bytes = batch_bytes
+        self._in_flight_bytes_max = in_flight_bytes_max
+        self._deadline_seconds = deadline_seconds
+        self._client: AIOKafkaProducer | None = None
+        self._is_broken = False
+        self._is_closed = False
+        self._renewing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._partitions: dict[str, int] = {}
+        self._in_flight_bytes = 0
+        self._room = asyncio.Event()
+        self._deliveries: set[asyncio.Future[Any]] = set()
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes handed over whose fate is not known yet, also those of callers that gave up."""
+        return self._in_flight_bytes
+
+    async def open(self, *, deadline_seconds: float = 30.0) -> None:
+        """Connect, with retries until the deadline; then raises TransportUnavailable."""
+        assert self._client is None, "open twice"
+        self._client = await self._connect(deadline_seconds)
+
+    async def close(self, *, deadline_seconds: float = 8.0) -> None:
+        """Wait for what was appended, then disconnect; gives up on it at the deadline."""
+        self._is_closed = True
+        pumps = [lane.pump for lane in self._lanes.values() if lane.pump is not None]
+        started = time.monotonic()
+        if pumps:
+            await asyncio.wait(pumps, timeout=deadline_seconds)
+        left = max(0.5, deadline_seconds - (time.monotonic() - started))
+        for pump in pumps:
+            pump.cancel()
+        if self._client is not None:
+            await self._retire(self._client, left)
+            self._client = None
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=1.0)
+
+    async def append(
+        self, topic: str, partition: int, records: Sequence[OutRecord], *, deadline_seconds: float | None = None
+    ) -> int:
+        """Append the records in their order and return the offset after the last one, once all are acknowledged.
+
+        Raises TransportUnavailable when the brokers do not acknowledge in time, RecordTooLarge, UnknownTopic.
+        Calls for one partition are sent in the order in which they were made. An empty list returns -1.
+        """
+        if not records:
+            return -1
+        size = _checked_size(topic, records)
+        deadline = self._deadline_seconds if deadline_seconds is None else deadline_seconds
+        call = _Call(records, asyncio.get_running_loop().create_future(), size)
+        try:
+            async with asyncio.timeout(deadline):
+                await self._reserve(size)
+                self._enqueue(topic, partition, call)
+                return await call.future
+        except TimeoutError:
+            raise TransportUnavailable("kafka", f"not acknowledged within {deadline:g} s") from None
+        finally:
+            if not call.future.done() or call.future.cancelled():
+                call.is_abandoned = True
+
+    async def publish(self, topic: str, records: Sequence[OutRecord], *, deadline_seconds: float | None = None) -> None:
+        """Append every record to the partition of its key (murmur2); returns when all are acknowledged.
+
+        A record without a key goes to partition 0. Raises as `append`; part of the records may then have arrived.
+        """
+        deadline = self._deadline_seconds if deadline_seconds is None else deadline_seconds
+        partitions = await self.partition_count(topic, deadline_seconds=deadline)
+        groups: dict[int, list[OutRecord]] = {}
+        numbers = partitions_of([record.key or b"" for record in records], partitions)
+        for record, number in zip(records, numbers, strict=True):
+            groups.setdefault(0 if record.key is None else number, []).append(record)
+        await self.append_groups(topic, groups, deadline_seconds=deadline)
+
+    async def append_groups(
+        self, topic: str, groups: dict[int, list[OutRecord]], *, deadline_seconds: float | None = None
+    ) -> None:
+        """Append records to several partitions at once; returns when all are acknowledged, raises the first failure."""
+        tasks = [
+            asyncio.ensure_future(self.append(topic, number, records, deadline_seconds=deadline_seconds))
+            for number, records in groups.items()
+        ]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def partition_count(self, topic: str, *, deadline_seconds: float | None = None) -> int:
+        """How many partitions the topic has, asked once. Raises UnknownTopic or TransportUnavailable."""
+        known = self._partitions.get(topic)
+        if known is not None:
+            return known
+        client = await self._ready_client()
+        try:
+            async with asyncio.timeout(self._deadline_seconds if deadline_seconds is None else deadline_seconds):
+                partitions = await client.partitions_for(topic)
+        except UnknownTopicOrPartitionError as exc:
+            raise UnknownTopic(topic) from exc
+        except (KafkaError, OSError, TimeoutError) as exc:
+            raise TransportUnavailable("kafka", f"no metadata of {topic}: {type(exc).__name__}") from exc
+        self._partitions[topic] = len(partitions)
+        return self._partitions[topic]
+
+    def _enqueue(self, topic: str, partition: int, call: _Call) -> None:
+        if self._is_closed or self._client is None:
+            self._release(call.bytes_left)
+            raise TransportUnavailable("kafka", "the producer is closed")
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[(topic, partition)] = _Lane(topic, partition)
+        lane.waiting.append(call)
+        if lane.pump is None or lane.pump.done():
+            lane.pump = asyncio.ensure_future(self._send_waiting(lane))
+
+    async def _reserve(self, size: int) -> None:
+        """Wait for room; a call larger than the whole bound goes alone."""
+        while self._in_flight_bytes and self._in_flight_bytes + size > self._in_flight_bytes_max:
+            self._room.clear()
+            await self._room.wait()
+        self._in_flight_bytes += size
+
+    def _release(self, size: int) -> None:
+        self._in_flight_bytes -= size
+        self._room.set()
+
+    async def _send_waiting(self, lane: _Lane) -> None:
+        while lane.waiting:
+            while lane.batches_open >= _BATCHES_PER_PARTITION:
+                lane.may_send.clear()
+                await lane.may_send.wait()
+            slices: list[_Slice] = []
+            try:
+                client = await self._ready_client()
+                batch = client.create_batch()
+                slices = self._fill(batch, lane)
+                if not slices:
+                    continue
+                batch.close()
+                lane.batches_open += 1
+                delivery = await client.send_batch(batch, lane.topic, partition=lane.partition)
+            except (KafkaError, OSError, AssertionError, TransportUnavailable) as exc:
+                self._settle_unsent(lane, slices, exc)
+                continue
+            self._deliveries.add(delivery)
+            delivery.add_done_callback(
+                lambda done, lane=lane, slices=slices, client=client: self._settle(lane, slices, client, done)
+            )
+
+    def _fill(self, batch: Any, lane: _Lane) -> list[_Slice]:
+        """Move waiting records into the batch until it is full; calls whose waiter left are dropped."""
+        now_ms = time.time_ns() // 1_000_000
+        slices: list[_Slice] = []
+        count = 0
+        append = batch.append
+        while lane.waiting:
+            call = lane.waiting[0]
+            if call.is_abandoned or call.future.done():
+                lane.waiting.popleft()
+                self._release(call.bytes_left)
+                continue
+            before, index, records = count, call.next_index, call.records
+            while index < len(records):
+                key, value, headers = records[index]
+                if append(timestamp=now_ms, key=key, value=value, headers=list(headers)) is None:
+                    break
+                index += 1
+            count += index - call.next_index
+            call.next_index = index
+            is_last = index == len(records)
+            if count > before:
+                size = call.bytes_left if is_last else min(call.bytes_left, self._batch_bytes)
+                call.bytes_left -= size
+                slices.append(_Slice(call, size, count, is_last))
+            if not is_last:
+                break
+            lane.waiting.popleft()
+        return slices
+
+    def _settle(
+        self, lane: _Lane, slices: list[_Slice], client: AIOKafkaProducer, delivery: "asyncio.Future[Any]"
+    ) -> None:
+        """Tell the callers what became of a batch that the client had taken."""
+        self._deliveries.discard(delivery)
+        self._batch_is_done(lane)
+        failure = _failure_of(delivery)
+        if failure is not None:
+            # Sequence numbers were used up, so the client can never send to this partition again: a new one must.
+            self._is_broken = self._is_broken or client is self._client
+            self._fail(slices, failure, lane)
+            return
+        base_offset = delivery.result().offset
+        for part in slices:
+            self._release(part.size_bytes)
+            if part.is_last and not part.call.future.done():
+                part.call.future.set_result(base_offset + part.end_in_batch if base_offset >= 0 else -1)
+
+    def _settle_unsent(self, lane: _Lane, slices: list[_Slice], exc: BaseException) -> None:
+        """The client did not take the batch; with nothing taken from the lane, fail its first call to make progress."""
+        if slices:
+            self._batch_is_done(lane)
+            self._fail(slices, exc, lane)
+        elif lane.waiting:
+            call = lane.waiting.popleft()
+            self._release(call.bytes_left)
+            if not call.future.done():
+                call.future.set_exception(_own_error(exc, lane))
+
+    def _batch_is_done(self, lane: _Lane) -> None:
+        lane.batches_open -= 1
+        lane.may_send.set()
+
+    def _fail(self, slices: list[_Slice], exc: BaseException, lane: _Lane) -> None:
+        for part in slices:
+            self._release(part.size_bytes)
+            if not part.call.future.done():
+                part.call.future.set_exception(_own_error(exc, lane))
+
+    async def _ready_client(self) -> AIOKafkaProducer:
+        """The client, replaced first when its idempotence was broken by a failed batch."""
+        if self._client is None:
+            raise TransportUnavailable("kafka", "the producer is not open")
+        if not self._is_broken:
+            return self._client
+        async with self._renewing:
+            if self._is_broken:
+                old, self._client = self._client, await self._connect(self._deadline_seconds)
+                self._is_broken = False
+                task = asyncio.ensure_future(self._retire(old, 5.0))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+        return self._client
+
+    async def _retire(self, client: AIOKafkaProducer, deadline_seconds: float) -> None:
+        """Stop a client; whoever still waits for it then learns that nothing is promised."""
+        deliveries = set(self._deliveries)
+        await _stop(client, deadline_seconds)
+        for delivery in deliveries:
+            delivery.cancel()
+
+    async def _connect(self, deadline_seconds: float) -> AIOKafkaProducer:
+        pause = _RETRY_SECONDS_FIRST
+        last = "no answer"
+        ends = time.monotonic() + deadline_seconds
+        while time.monotonic() < ends:
+            client = self._new_client()
+            try:
+                async with asyncio.timeout(max(0.1, ends - time.monotonic())):
+                    await client.start()
+            except (KafkaError, OSError, TimeoutError) as exc:
+                last = type(exc).__name__
+                await _stop(client, 1.0)
+            except BaseException:
+                await _stop(client, 1.0)
+                raise
+            else:
+                return client
+            await asyncio.sleep(min(pause, max(0.0, ends - time.monotonic())) * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(pause * 2, _RETRY_SECONDS_LAST)
+        raise TransportUnavailable(
+            "kafka", f"{self._bootstrap} cannot be reached within {deadline_seconds:g} s: {last}"
+        )
+
+    def _new_client(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            compression_type=self._compression,
+            max_batch_size=self._batch_bytes,
+            max_request_size=RECORD_BYTES_MAX * 2,
+            linger_ms=0,
+            request_timeout_ms=10_000,
+            retry_backoff_ms=100,
+            metadata_max_age_ms=60_000,
+        )
+
+
+def _checked_size(topic: str, records: Sequence[OutRecord]) -> int:
+    """Bytes of all records; raises RecordTooLarge for one that no broker would take."""
+    total = 0
+    for key, value, headers in records:
+        size = _RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")
+        if headers:
+            size += sum(_HEADER_OVERHEAD_BYTES + len(name) + len(text) for name, text in headers)
+        if size > RECORD_BYTES_MAX:
+            raise RecordTooLarge(topic, size_bytes=size, limit_bytes=RECORD_BYTES_MAX)
+        total += size
+    return total
+
+
+def _failure_of(delivery: "asyncio.Future[Any]") -> BaseException | None:
+    if delivery.cancelled():
+        return TransportUnavailable("kafka", "the producer was stopped")
+    return delivery.exception()
+
+
+def _own_error(exc: BaseException, lane: _Lane) -> Exception:
+    """Map what the client raises to one of ours."""
+    if isinstance(exc, TransportUnavailable):
+        return exc
+    if isinstance(exc, AssertionError):  # the client asserts that the partition exists
+        return UnknownTopic(lane.topic, lane.partition)
+    if isinstance(exc, UnknownTopicOrPartitionError):
+        return UnknownTopic(lane.topic)
+    own = TransportUnavailable("kafka", f"{lane.topic}: {type(exc).__name__}")
+    own.__cause__ = exc
+    return own
+
+
+async def _stop(client: AIOKafkaProducer, deadline_seconds: float) -> None:
+    """Stop a client, also one that can no longer flush."""
+    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(deadline_seconds):
+            await client.stop()
