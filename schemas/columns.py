@@ -180,7 +180,8 @@ def _strings_lengths(series: pl.Series) -> Lengths:
     size = items.str.len_bytes().to_numpy().astype(np.int64)
     sums = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(size + _varint_lengths(size))))
     block = np.where(counts > 0, _varint_lengths(counts), 0)
-    return 1 + block + sums[ends[1:]] - sums[ends[:-1]]
+    lengths: Lengths = 1 + block + sums[ends[1:]] - sums[ends[:-1]]
+    return lengths
 
 
 def _varint_lengths(values: Lengths) -> Lengths:
