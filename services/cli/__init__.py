@@ -1,0 +1,1 @@
+"""The command line: one program, a subcommand per process and per job."""
