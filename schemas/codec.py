@@ -8,7 +8,6 @@ integers (UTC milliseconds, days since 1970): logical types are for foreign read
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from schemas.errors import Undecodable as Undecodable
 from schemas.errors import UndecodableChunk as UndecodableChunk
 from schemas.errors import Unencodable as Unencodable
 from schemas.reasons import DecodeReason
-from schemas.registry import REGISTRY, LockedSchema, Schema, UnknownSchema
+from schemas.registry import REGISTRY, LockedSchema, Registry, Schema, UnknownSchema
 
 if TYPE_CHECKING:
     import polars
@@ -54,48 +53,77 @@ class Codec:
     int_fields: tuple[str, ...]
 
 
-def encode(name: str, record: Record) -> bytes:
-    """Return a framed record of the newest schema; raises Unencodable on wrong, missing and unknown fields."""
-    return frame_header(name) + encode_body(name, record)
+class Codecs:
+    """Encoding and decoding by one registry; keeps what fastavro prepared per schema."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Keep the registry; schemas are prepared when they are first used."""
+        self._registry = registry
+        self._by_id: dict[int, Codec] = {}
+        self._writers: dict[str, tuple[bytes, Codec]] = {}
+
+    def encode(self, name: str, record: Record) -> bytes:
+        """Return a framed record of the newest schema; raises Unencodable on wrong, missing and unknown fields."""
+        header, codec = self._writer(name)
+        return header + _write(codec, record)
+
+    def encode_body(self, name: str, record: Record) -> bytes:
+        """Return the Avro body alone; fields with a default may be left out; raises Unencodable."""
+        return _write(self._writer(name)[1], record)
+
+    def frame_header(self, name: str) -> bytes:
+        """Return the five bytes that precede every body of the newest schema of this name."""
+        return self._writer(name)[0]
+
+    def decode(self, data: bytes | memoryview, *, allowed: Collection[str] | None = None) -> Decoded:
+        """Return the record of a framed message, resolved to the newest schema of its name; raises Undecodable.
+
+        allowed: the record names that may be here (those of the topic); None allows all.
+        """
+        schema_id = schema_id_of(data)
+        codec = self._codec(schema_id)
+        if allowed is not None and codec.locked.name not in allowed:
+            raise Undecodable(DecodeReason.UNEXPECTED_SCHEMA, codec.locked.name)
+        return Decoded(codec.locked.name, schema_id, self.decode_body(schema_id, bytes(data[FRAME_BYTES:])))
+
+    def decode_body(self, schema_id: int, body: bytes) -> Record:
+        """Return the record in a body written with this schema, resolved to the newest one; raises Undecodable.
+
+        Strict: the body must be exactly what this codec would write for the record, so that per-record and columnar
+        reading agree on every input.
+        """
+        codec = self._codec(schema_id)
+        if len(body) > RECORD_BYTES_MAX - FRAME_BYTES:
+            raise Undecodable(DecodeReason.RECORD_TOO_LARGE, f"{len(body)} bytes")
+        record = _read(codec, body)
+        newest = self._registry.newest(codec.locked.name)
+        if newest is codec.locked:
+            return record
+        return _resolve(codec, self._codec(newest.schema_id), body)
+
+    def _writer(self, name: str) -> tuple[bytes, Codec]:
+        writer = self._writers.get(name)
+        if writer is None:
+            schema_id = self._registry.id_of(name)
+            writer = self._writers[name] = (_FRAME.pack(0, schema_id), self._codec(schema_id))
+        return writer
+
+    def _codec(self, schema_id: int) -> Codec:
+        codec = self._by_id.get(schema_id)
+        if codec is None:
+            try:
+                codec = self._by_id[schema_id] = codec_for(self._registry.by_id(schema_id))
+            except UnknownSchema:
+                raise Undecodable(DecodeReason.UNKNOWN_SCHEMA_ID, str(schema_id)) from None
+        return codec
 
 
-def encode_body(name: str, record: Record) -> bytes:
-    """Return the Avro body alone, fields with a default may be left out; raises Unencodable."""
-    return _write(codec_of_id(REGISTRY.id_of(name)), record)
-
-
-@cache
-def frame_header(name: str) -> bytes:
-    """Return the five bytes that precede every body of the newest schema of this name."""
-    return _FRAME.pack(0, REGISTRY.id_of(name))
-
-
-def decode(data: bytes | memoryview, *, allowed: Collection[str] | None = None) -> Decoded:
-    """Return the record of a framed message, resolved to the newest schema of its name; raises Undecodable.
-
-    allowed: the record names that may be here (those of the topic); None allows all.
-    """
-    schema_id = schema_id_of(data)
-    codec = _known_codec(schema_id)
-    if allowed is not None and codec.locked.name not in allowed:
-        raise Undecodable(DecodeReason.UNEXPECTED_SCHEMA, codec.locked.name)
-    return Decoded(codec.locked.name, schema_id, decode_body(schema_id, bytes(data[FRAME_BYTES:])))
-
-
-def decode_body(schema_id: int, body: bytes) -> Record:
-    """Return the record in a body written with this schema, resolved to the newest one; raises Undecodable.
-
-    Strict: the body must be exactly what this codec would write for the record, so that per-record and columnar
-    reading agree on every input.
-    """
-    codec = _known_codec(schema_id)
-    if len(body) > RECORD_BYTES_MAX - FRAME_BYTES:
-        raise Undecodable(DecodeReason.RECORD_TOO_LARGE, f"{len(body)} bytes")
-    record = _read(codec, body)
-    newest = REGISTRY.newest(codec.locked.name)
-    if newest.schema_id == schema_id:
-        return record
-    return _resolve(codec, codec_of_id(newest.schema_id), body)
+_SHIPPED = Codecs(REGISTRY)
+encode = _SHIPPED.encode
+encode_body = _SHIPPED.encode_body
+frame_header = _SHIPPED.frame_header
+decode = _SHIPPED.decode
+decode_body = _SHIPPED.decode_body
 
 
 def schema_id_of(data: bytes | memoryview) -> int:
@@ -113,17 +141,11 @@ def decode_columns(
 ) -> "polars.DataFrame":
     """Return one row per body, in order, with the fields of the newest schema as columns; raises UndecodableChunk.
 
-    See `schemas.columns.decode_columns`.
+    See `schemas.columns.Columns.decode`.
     """
     from schemas import columns
 
-    return columns.decode_columns(name, bodies, schema_id=schema_id)
-
-
-@cache
-def codec_of_id(schema_id: int) -> Codec:
-    """Return what is needed to read and write one locked schema; raises UnknownSchema."""
-    return codec_for(REGISTRY.by_id(schema_id))
+    return columns.SHIPPED.decode(name, bodies, schema_id=schema_id)
 
 
 def codec_for(locked: LockedSchema) -> Codec:
@@ -149,20 +171,13 @@ def without_logical_types(schema: Any) -> Any:
     }
 
 
-def _known_codec(schema_id: int) -> Codec:
-    try:
-        return codec_of_id(schema_id)
-    except UnknownSchema:
-        raise Undecodable(DecodeReason.UNKNOWN_SCHEMA_ID, str(schema_id)) from None
-
-
 def _write(codec: Codec, record: Record) -> bytes:
     buffer = BytesIO()
     try:
         fastavro.schemaless_writer(buffer, codec.parsed, record, strict_allow_default=True)
     except _WRITE_FAULTS as fault:
         raise Unencodable(codec.locked.name, str(fault)) from fault
-    if _int_beyond(codec, record):
+    if codec.int_fields and _int_beyond(codec, record):
         raise Unencodable(codec.locked.name, "an int field has more than 32 bits")
     if buffer.tell() > RECORD_BYTES_MAX - FRAME_BYTES:
         raise Unencodable(codec.locked.name, f"{buffer.tell()} bytes are more than a record may have")

@@ -9,7 +9,6 @@ returned is what decoding the records one by one would have given, or an Undecod
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +18,7 @@ import polars as pl
 
 from schemas.codec import FRAME_BYTES, RECORD_BYTES_MAX, without_logical_types
 from schemas.errors import UndecodableChunk
-from schemas.registry import REGISTRY, Schema
+from schemas.registry import REGISTRY, LockedSchema, Registry, Schema
 
 ROWS_MAX = 1_000_000
 """More bodies in one call are refused: a chunk is bounded long before that."""
@@ -39,29 +38,51 @@ class Column:
     symbols: tuple[str, ...]
 
 
-def decode_columns(name: str, bodies: Sequence[bytes | memoryview], *, schema_id: int | None = None) -> pl.DataFrame:
-    """Return one row per body, in order, with the fields of the newest schema as columns; raises UndecodableChunk.
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a schema, and the head of a container file that polars reads them by."""
 
-    Instants and dates are integers. Enums are `pl.Enum` in the order of the schema: `to_physical()` is the Avro index.
-    schema_id: the version that all bodies were written with, the newest by default; fields it lacks get their default.
-    All bodies must be of one schema; the caller still compares `customer_id` with the record keys.
-    """
-    newest = REGISTRY.newest(name)
-    written = newest if schema_id is None else REGISTRY.by_id(schema_id)
-    if written.name != name:
-        raise UndecodableChunk(name, f"schema {schema_id} is {written.name}")
-    columns = flat_columns(written.schema_id)
-    frame = _typed(name, _read_block(name, bodies, written.schema_id), columns)
-    if written is newest:
-        return frame
-    return _as_newest(frame, flat_columns(newest.schema_id), newest.schema)
+    columns: tuple[Column, ...]
+    header: bytes
 
 
-@cache
-def flat_columns(schema_id: int) -> tuple[Column, ...]:
-    """Return the columns of a locked schema; raises UndecodableChunk when it nests and has to be decoded per record."""
-    locked = REGISTRY.by_id(schema_id)
-    return tuple(_column(locked.name, field) for field in without_logical_types(locked.schema)["fields"])
+class Columns:
+    """Columnar reading by one registry; keeps the container header and the columns of each schema."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Keep the registry; schemas are prepared when they are first used."""
+        self._registry = registry
+        self._layouts: dict[int, Layout] = {}
+
+    def decode(self, name: str, bodies: Sequence[bytes | memoryview], *, schema_id: int | None = None) -> pl.DataFrame:
+        """Return one row per body, in order, with the fields of the newest schema as columns; raises UndecodableChunk.
+
+        Instants and dates are integers. Enums are `pl.Enum` in the order of the schema: `to_physical()` is the Avro
+        index. schema_id: the version that all bodies were written with, the newest by default; fields it lacks get
+        their default. The caller still compares `customer_id` with the record keys.
+        """
+        newest = self._registry.newest(name)
+        written = newest if schema_id is None else self._registry.by_id(schema_id)
+        if written.name != name:
+            raise UndecodableChunk(name, f"schema {schema_id} is {written.name}")
+        layout = self._layout(written)
+        frame = _typed(name, _read_block(name, bodies, layout), layout.columns)
+        if written is newest:
+            return frame
+        return _as_newest(frame, self._layout(newest).columns, newest.schema)
+
+    def _layout(self, locked: LockedSchema) -> Layout:
+        layout = self._layouts.get(locked.schema_id)
+        if layout is None:
+            layout = self._layouts[locked.schema_id] = layout_of(locked)
+        return layout
+
+
+def layout_of(locked: LockedSchema) -> Layout:
+    """Return the layout of a schema; raises UndecodableChunk when it nests and has to be decoded per record."""
+    fields = without_logical_types(locked.schema)["fields"]
+    columns = tuple(_column(locked.name, field) for field in fields)
+    return Layout(columns, _container_header(columns))
 
 
 def _column(name: str, field: Schema) -> Column:
@@ -82,10 +103,9 @@ def _column(name: str, field: Schema) -> Column:
 _READ_AS: dict[str, Any] = {"enum": "int", "boolean": "int", "strings": {"type": "array", "items": "string"}}
 
 
-@cache
-def _container_header(schema_id: int) -> bytes:
+def _container_header(columns: Sequence[Column]) -> bytes:
     fields = []
-    for column in flat_columns(schema_id):
+    for column in columns:
         kind = _READ_AS.get(column.base, column.base)
         fields.append({"name": column.name, "type": ["null", kind] if column.nullable else kind})
     schema = json.dumps({"type": "record", "name": "Row", "fields": fields}).encode()
@@ -105,16 +125,15 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_block(name: str, bodies: Sequence[bytes | memoryview], schema_id: int) -> tuple[pl.DataFrame, Lengths]:
+def _read_block(name: str, bodies: Sequence[bytes | memoryview], layout: Layout) -> tuple[pl.DataFrame, Lengths]:
     if len(bodies) > ROWS_MAX:
         raise UndecodableChunk(name, f"{len(bodies)} bodies are more than {ROWS_MAX}")
     lengths = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
     if len(bodies) and int(lengths.max()) > RECORD_BYTES_MAX - FRAME_BYTES:
         raise UndecodableChunk(name, "a body is larger than a record may be")
-    header = _container_header(schema_id)
     block = (_varint(len(bodies)), _varint(int(lengths.sum())), *bodies, _SYNC) if len(bodies) else ()
     try:
-        frame = pl.read_avro(BytesIO(b"".join((header, *block))))
+        frame = pl.read_avro(BytesIO(b"".join((layout.header, *block))))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as fault:
         raise UndecodableChunk(name, type(fault).__name__) from None
     if frame.height != len(bodies):
@@ -228,3 +247,7 @@ def _dtype(column: Column) -> pl.DataType:
         "strings": pl.List(pl.String()),
     }
     return kinds[column.base]
+
+
+SHIPPED = Columns(REGISTRY)
+"""Columnar reading by the schemas of this release."""
