@@ -58,3 +58,11 @@ def write_truth(path: Path, rows: Iterable[Truth]) -> int:
             fields = {name: value for name, value in asdict(row).items() if value is not None}
             out.write(json.dumps(fields, ensure_ascii=False) + "\n")
     return len(ordered)
+
+
+def append_truth(path: Path, rows: Iterable[Truth]) -> None:
+    """Add rows to a truth file of a run that has no end."""
+    with path.open("a", encoding="utf-8") as out:
+        for row in rows:
+            fields = {name: value for name, value in asdict(row).items() if value is not None}
+            out.write(json.dumps(fields, ensure_ascii=False) + "\n")
