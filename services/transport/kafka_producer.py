@@ -191,6 +191,16 @@ class KafkaProducer:
         self._partitions[topic] = len(partitions)
         return self._partitions[topic]
 
+    async def is_reachable(self, *, deadline_seconds: float = 2.0) -> bool:
+        """True when a broker answers a question about the cluster within the deadline."""
+        if self._client is None:
+            return False
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                return bool(await self._client.client.force_metadata_update())
+        except (KafkaError, OSError, TimeoutError):
+            return False
+
     def _enqueue(self, topic: str, partition: int, call: _Call) -> None:
         if self._is_closed or self._client is None:
             self._release(call.bytes_left)
