@@ -1,0 +1,99 @@
+"""Composition root of a detector process: settings → worker, reader, health, watchdog."""
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from services.clock import Clock
+from services.detector.chunks import install_raw_records
+from services.detector.errors import DetectorError
+from services.detector.fatal import die
+from services.detector.group import build_group, run_group, tasks_of
+from services.detector.ports import Engine
+from services.detector.settings import DetectorSettings
+from services.detector.solo import SoloReader, run_solo
+from services.detector.watchdog import Watchdog
+from services.detector.worker import Worker
+from services.telemetry.health import Health, HealthServer
+from services.transport.errors import TransportError
+
+_STOP_SECONDS: Final = 9.0  # after a signal; past it the process ends as it is, which loses nothing
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: DetectorSettings, engine: Engine, clock: Clock, *, partitions: Sequence[int] = ()) -> None:
+    """Run a detector until a signal: in the group, or on fixed partitions. Returns or raises SystemExit."""
+    worker = Worker(settings, engine, clock, owner=settings.instance_id or f"{socket.gethostname()}-{os.getpid()}")
+    health = Health("detector", clock)
+    add_checks(health, worker)
+    with HealthServer(health, host=settings.bind_host, port=settings.metrics_port) as server:
+        log.info("detector.starting", extra={"metrics_port": server.port, "partitions": list(partitions) or "group"})
+        try:
+            if partitions:
+                _serve_fixed(settings, worker, partitions)
+            else:
+                _serve_group(settings, worker)
+        except (DetectorError, TransportError) as exc:
+            die(exc)
+    log.info("detector.stopped")
+
+
+def add_checks(health: Health, worker: Worker) -> None:
+    """Ready means: assigned, loaded, the newest rules announced (or none published), lag known."""
+    health.add_ready("assignment", lambda: None if worker.is_assigned else "no partitions were assigned yet")
+    health.add_ready("rules", lambda: rules_fault(worker))
+    health.add_ready("lag", lambda: lag_fault(worker))
+
+
+def rules_fault(worker: Worker) -> str | None:
+    """What keeps rules from being in force; refused sets are told while no later one replaced them."""
+    feed = worker.rules_or_none
+    if feed is None or not feed.is_caught_up:
+        return "the rules topic was not read to its end yet"
+    refused = {offset: why for offset, why in list(feed.refused.items()) if offset > feed.newest}
+    if refused:
+        return f"rule sets were refused: {refused}"
+    if feed.newest >= 0 and any(offset < 0 for offset in worker.announced().values()):
+        return "rules are published, but not announced in every owned partition yet"
+    return None
+
+
+def lag_fault(worker: Worker) -> str | None:
+    """Which partitions' lag is not known."""
+    unknown = sorted(number for number, lag in worker.lags().items() if lag is None)
+    return f"lag is not known yet for partitions {unknown}" if unknown else None
+
+
+def _serve_group(settings: DetectorSettings, worker: Worker) -> None:
+    app = build_group(settings, worker)
+    Watchdog(worker, stall_seconds=settings.stall_seconds, client_tasks=tasks_of(app)).start()
+    run_group(app, worker, on_signal=lambda: _end_late(worker))
+
+
+def _serve_fixed(settings: DetectorSettings, worker: Worker, partitions: Sequence[int]) -> None:
+    install_raw_records()
+
+    def watch(reader: SoloReader) -> None:
+        Watchdog(worker, stall_seconds=settings.stall_seconds, client_tasks=reader.client_tasks).start()
+
+    asyncio.run(
+        run_solo(settings, worker, partitions, on_signal=lambda: _end_late(worker), on_reader=watch),
+    )
+
+
+def _end_late(worker: Worker) -> None:
+    """A stop that hangs is ended; whether that was clean depends on the final commit."""
+    worker.is_stopping = True
+
+    def end() -> None:
+        log.warning("detector.stop.late", extra={"finished": worker.is_finished})
+        os._exit(0 if worker.is_finished else 1)
+
+    timer = threading.Timer(_STOP_SECONDS, end)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,161 @@
+"""One owned partition: its state, its outputs on the way, how far it is applied, saved, and why it stands still.
+
+`apply` is synchronous, so state, offset and outbox always agree with each other. What is decided here depends on the
+log alone; reading, waiting and writing is the worker's.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from schemas.codec import encode
+from services.detector import metrics
+from services.detector.errors import LogTorn
+from services.detector.outbox import Outbox
+from services.detector.poison import PoisonMeter
+from services.detector.ports import Applied, DecodedChunk, Engine, Moment, Partition, Poison, RawRecord
+from services.transport.kafka_producer import OutRecord
+
+EVENTS_TOPIC = "kairos.events.v1"
+MOMENTS_TOPIC = "kairos.moments.v1"
+CUSTOMERS_TOPIC = "kairos.customers.v1"
+DEAD_LETTERS_TOPIC = "kairos.dead-letters.detector.v1"
+MOMENT = "kairos.moments.v1.Moment"
+
+log = logging.getLogger(__name__)
+
+
+class Pause(StrEnum):
+    """Why a partition stands still."""
+
+    POISON = "poison"
+    RULES = "rules"
+
+
+@dataclass(frozen=True)
+class LastTurn:
+    """The newest complete turn that this process knows of."""
+
+    manifest_offset: int
+    first_state_offset: int
+    next_log_offset: int
+
+
+class Shard:
+    """See the module. `pause` is None while the partition moves."""
+
+    def __init__(
+        self, number: int, partition: Partition, outbox: Outbox, meter: PoisonMeter, *, last_turn: LastTurn | None
+    ) -> None:
+        self.number = number
+        self.partition = partition
+        self.outbox = outbox
+        self.pause: Pause | None = None
+        self.last_turn = last_turn
+        self.poison_allowed_to = 0
+        self.newest_timestamp_ms = 0  # of the newest applied record, by the producer's real clock
+        self.awaited_rules = -1
+        self._meter = meter
+        self._is_seeking = True  # chunks that were fetched before the latest seek are passed over
+
+    @property
+    def next_offset(self) -> int:
+        """Offset to read next."""
+        return self.partition.next_offset
+
+    def seeks(self) -> None:
+        """The reader was sent to `next_offset`: whatever comes before that arrives is old."""
+        self._is_seeking = True
+
+    def apply(self, records: Sequence[RawRecord], engine: Engine, rules: Mapping[int, Any]) -> Pause | None:
+        """Apply what is new in these records and put the outputs; or tell why the partition must stand still.
+
+        Raises LogTorn when records are missing before them.
+        """
+        fresh = self._fresh(records)
+        if not fresh:
+            return None
+        chunk = engine.decode_chunk(self.number, fresh)
+        poison = [each.offset for each in chunk.poison]
+        if self._meter.is_flood(chunk.first_offset, chunk.next_offset, poison, allowed_to=self.poison_allowed_to):
+            return Pause.POISON
+        try:
+            applied = self.partition.apply(chunk, rules)
+        except engine.rules_not_loaded as missing:
+            self.awaited_rules = int(missing.args[0]) if missing.args and str(missing.args[0]).isdigit() else -1
+            return Pause.RULES
+        assert self.next_offset == chunk.next_offset, "the engine applies a chunk as a whole"
+        self.newest_timestamp_ms = fresh[-1].timestamp
+        self._put_chunk(chunk)
+        self._put_applied(applied)
+        return None
+
+    def sweep(self, customers_at_most: int) -> None:
+        """Visit some of the customers that a tick still has to."""
+        self._put_applied(self.partition.sweep(customers_at_most))
+
+    def _fresh(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        wanted, first, last = self.next_offset, records[0].offset, records[-1].offset
+        if last < wanted:
+            return ()
+        if first > wanted:
+            if self._is_seeking:
+                return ()
+            raise LogTorn(self.number, wanted, first)
+        self._is_seeking = False
+        if last - first + 1 != len(records):
+            raise LogTorn(self.number, _first_hole(records), last)
+        return records[wanted - first :]
+
+    def _put_chunk(self, chunk: DecodedChunk) -> None:
+        """Copies of customer records and dead letters of a chunk."""
+        if chunk.customers:
+            copies = [OutRecord(key, value, [("log_offset", b"%d" % offset)]) for key, value, offset in chunk.customers]
+            self.outbox.put(CUSTOMERS_TOPIC, self.number, copies)
+            metrics.CUSTOMER_COPIES_TOTAL.inc(len(copies))
+        if chunk.poison:
+            self.outbox.put(DEAD_LETTERS_TOPIC, 0, [dead_letter(self.number, each) for each in chunk.poison])
+            for each in chunk.poison:
+                metrics.DEAD_LETTERS_TOTAL.labels(reason=str(each.reason)).inc()
+            log.warning(
+                "detector.dead_letters",
+                extra={"partition": self.number, "records": len(chunk.poison), "first_offset": chunk.poison[0].offset},
+            )
+
+    def _put_applied(self, applied: Applied) -> None:
+        if applied.moments:
+            self.outbox.put(MOMENTS_TOPIC, self.number, [moment_record(each) for each in applied.moments])
+            for moment in applied.moments:
+                metrics.MOMENTS_TOTAL.labels(rule=moment["rule_id"], state=moment["state"]).inc()
+        for what, number in applied.counts.items():
+            metrics.count_engine(what, number)
+
+
+def moment_record(moment: Moment) -> OutRecord:
+    """The record of a moment, keyed by customer."""
+    return OutRecord(b"%d" % moment["customer_id"], encode(MOMENT, dict(moment)))
+
+
+def dead_letter(partition: int, poison: Poison) -> OutRecord:
+    """The raw bytes of an undecodable record, keyed by where it stands in the log; its own key in a header."""
+    headers = [
+        ("topic", EVENTS_TOPIC.encode()),
+        ("partition", b"%d" % partition),
+        ("offset", b"%d" % poison.offset),
+        ("reason", str(poison.reason).encode()),
+    ]
+    if poison.key is not None:
+        headers.append(("key", bytes(poison.key)))
+    value = None if poison.value is None else bytes(poison.value)
+    return OutRecord(f"{EVENTS_TOPIC}/{partition}/{poison.offset}".encode(), value, headers)
+
+
+def _first_hole(records: Sequence[RawRecord]) -> int:
+    expected = records[0].offset
+    for record in records:
+        if record.offset != expected:
+            break
+        expected += 1
+    return expected

@@ -1,0 +1,164 @@
+"""State out: turns, in the background and at a steady pace.
+
+A turn is every page of a partition and then a manifest. The order that keeps a restart exact:
+outputs of all that a page contains are acknowledged → the page is written; all pages are acknowledged → the manifest;
+the manifest is acknowledged → the group offset may be committed to its log offset → what is older than the last two
+complete turns is trimmed. A turn that is cut off anywhere leaves the turns before it as they were.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from aiokafka.record.util import calc_crc32c
+
+from schemas.codec import encode
+from services.detector import metrics
+from services.detector.chaos import Chaos
+from services.detector.outbox import Appender
+from services.detector.ports import Engine, Page
+from services.detector.shard import LastTurn, Shard
+from services.transport.kafka_producer import OutRecord
+
+STATE_TOPIC: Final = "kairos.detector-state.v1"
+PAGE: Final = "kairos.state.v1.StatePage"
+MANIFEST: Final = "kairos.state.v1.StateManifest"
+_PACE: Final = 0.8  # share of the time between turns that writing the pages is spread over
+_SWEEP_SLICE: Final = 2_000  # customers
+
+log = logging.getLogger(__name__)
+
+
+class Trimmer(Protocol):
+    """Removes the beginning of a partition of the state topic."""
+
+    async def trim(self, partition: int, before_offset: int) -> None: ...
+
+
+class TurnWriter:
+    """Writes turn after turn of one partition until it is cancelled, which is safe at any point."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        *,
+        engine: Engine,
+        producer: Appender,
+        trimmer: Trimmer,
+        commit: Callable[[], Awaitable[None]],
+        turn_seconds: float,
+        chaos: Chaos,
+    ) -> None:
+        self._shard = shard
+        self._engine = engine
+        self._producer = producer
+        self._trimmer = trimmer
+        self._commit = commit
+        self._turn_seconds = turn_seconds
+        self._chaos = chaos
+
+    async def run(self) -> None:
+        """Write a turn per period; none while nothing was applied."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            await asyncio.sleep(self._turn_seconds * (1 - _PACE))
+            last = self._shard.last_turn
+            if last is None or last.next_log_offset != self._shard.next_offset:
+                await self.write(spread_seconds=self._turn_seconds * _PACE)
+            await asyncio.sleep(max(0.0, started + self._turn_seconds - loop.time()))
+
+    async def write(self, *, spread_seconds: float) -> None:
+        """Write one turn, its pages spread over this time."""
+        loop, shard = asyncio.get_running_loop(), self._shard
+        await self._swept()
+        # From here to the first page nothing is awaited: the manifest tells the instant of the first page, and every
+        # customer who is not in one of these pages came later than that.
+        partition, started, written = shard.partition, loop.time(), 0
+        pages, tick_now, rules_offset = partition.pages(), partition.tick_now_ms, partition.rules_offset
+        next_log_offset, customers, turn_id = partition.next_offset, partition.customers, uuid.uuid4().hex
+        first_offset, checksums = -1, []
+        for number in range(pages):
+            page = partition.dump_page(number)
+            next_log_offset = min(next_log_offset, page.next_offset)
+            checksums.append(calc_crc32c(page.payload))
+            await shard.outbox.until(shard.outbox.ticket)
+            self._chaos.after("outputs")
+            offset = await self._append(PAGE, self._page_record(turn_id, number, pages, page, checksums[-1]))
+            first_offset = offset if number == 0 else first_offset
+            written += len(page.payload)
+            self._chaos.after("page")
+            await asyncio.sleep(max(0.0, started + spread_seconds * (number + 1) / pages - loop.time()))
+        if not pages:
+            await shard.outbox.until(shard.outbox.ticket)
+        self._chaos.after("pages")
+        manifest = {
+            "turn_id": turn_id,
+            "partition": shard.number,
+            "pages": pages,
+            "first_state_offset": first_offset,
+            "next_log_offset": next_log_offset,
+            "tick_now": tick_now,
+            "rules_offset": rules_offset,
+            "customers": customers,
+            "engine_version": self._engine.engine_version,
+            "state_version": self._engine.state_version,
+            "checksum": checksum_of(checksums),
+        }
+        manifest_offset = await self._append(MANIFEST, manifest)
+        self._chaos.after("manifest")
+        await self._close(
+            LastTurn(manifest_offset, first_offset if pages else manifest_offset, next_log_offset),
+            seconds=loop.time() - started,
+            written=written,
+        )
+
+    async def _close(self, turn: LastTurn, *, seconds: float, written: int) -> None:
+        """The turn counts from now on: commit, then trim what came before the turn before it."""
+        before, self._shard.last_turn = self._shard.last_turn, turn
+        metrics.TURNS_TOTAL.inc()
+        metrics.TURN_SECONDS.observe(seconds)
+        metrics.TURN_BYTES_TOTAL.inc(written)
+        await self._commit()
+        self._chaos.after("committed")
+        if before is not None:
+            await self._trimmer.trim(self._shard.number, before.first_state_offset)
+            self._chaos.after("trimmed")
+
+    async def _swept(self) -> None:
+        """Visit what the newest tick still has to, so that one tick holds for every page of the turn."""
+        loop, shard = asyncio.get_running_loop(), self._shard
+        patience_ends = loop.time() + self._turn_seconds
+        while shard.partition.sweep_pending:
+            shard.sweep(_SWEEP_SLICE)
+            if loop.time() < patience_ends:
+                await asyncio.sleep(0)
+
+    async def _append(self, name: str, record: dict[str, Any]) -> int:
+        """Append one record to the state topic and return its offset, once it is acknowledged."""
+        out = OutRecord(None, encode(name, record))
+        return await self._producer.append(STATE_TOPIC, self._shard.number, [out]) - 1
+
+    def _page_record(self, turn_id: str, number: int, pages: int, page: Page, checksum: int) -> dict[str, Any]:
+        last = self._shard.last_turn
+        return {
+            "turn_id": turn_id,
+            "partition": self._shard.number,
+            "page": number,
+            "pages": pages,
+            "next_offset": page.next_offset,
+            "rows": page.rows,
+            "previous_manifest_offset": -1 if last is None else last.manifest_offset,
+            "engine_version": self._engine.engine_version,
+            "state_version": self._engine.state_version,
+            "checksum": checksum,
+            "payload": bytes(page.payload),
+        }
+
+
+def checksum_of(checksums: list[int]) -> int:
+    """CRC-32C over the pages' checksums in page order, four bytes each, big-endian."""
+    checksum: int = calc_crc32c(b"".join(each.to_bytes(4, "big") for each in checksums))
+    return checksum
