@@ -1,0 +1,32 @@
+"""What can go wrong in the router, one class per treatment."""
+
+
+class RouterError(Exception):
+    """Base of the router's own errors; never raised itself."""
+
+
+class OwnershipLost(RouterError):
+    """Another instance took a partition over: drop what was read of it, nothing was stored, and read no further."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        super().__init__(f"{topic} partition {partition} belongs to another instance now")
+        self.topic = topic
+        self.partition = partition
+
+
+class WorkbenchUnavailable(RouterError):
+    """The workbench did not answer in time or drains. Retry with bounded back-off; what was sent may have arrived."""
+
+    def __init__(self, call: str, reason: str) -> None:
+        super().__init__(f"{call}: {reason}")
+        self.call = call
+        self.reason = reason
+
+
+class WorkbenchRefused(RouterError):
+    """The workbench refuses the call itself (token, role, arguments): retrying the same does not help."""
+
+    def __init__(self, call: str, reason: str) -> None:
+        super().__init__(f"{call}: {reason}")
+        self.call = call
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""PostgreSQL schema `router`: what was taken in, what was decided, what was sent."""
