@@ -54,7 +54,7 @@ class KafkaServer:
         self.port = port
         self.controller_port = controller_port
         self._libs = libs
-        self._log = log
+        self.log = log
         self._stop_seconds = stop_seconds
         self._linger_seconds = linger_seconds
         self.process: GuardedProcess | None = None
@@ -62,6 +62,18 @@ class KafkaServer:
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def name(self) -> str:
+        return "kafka"
+
+    @property
+    def may_finish(self) -> bool:
+        return False
+
+    @property
+    def ready_seconds(self) -> float:
+        return READY_SECONDS
 
     @property
     def data(self) -> Path:
@@ -74,7 +86,7 @@ class KafkaServer:
         spec = ProcessSpec(
             name="kafka",
             argv=[*self._java(), "-Xms256m", HEAP, "-XX:MaxGCPauseMillis=20", "kafka.Kafka", str(properties)],
-            log=self._log,
+            log=self.log,
             stop_seconds=self._stop_seconds,
             linger_seconds=self._linger_seconds,
         )
@@ -85,15 +97,19 @@ class KafkaServer:
         """True when the broker answers a metadata request with itself as a member."""
         return kafka_admin.answers(self.bootstrap, seconds=2.0)
 
+    def not_ready(self) -> str | None:
+        """None when is_ready(), else why not."""
+        return None if self.is_ready() else "no broker answers"
+
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> None:
         """Return when metadata requests are answered; raises ProcessFailed when it ends or the time is over."""
         assert self.process is not None, "start() comes first"
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             if self.process.poll() is not None:
-                raise ProcessFailed("kafka", "ended while starting", self._log)
+                raise ProcessFailed("kafka", "ended while starting", self.log)
             if time.monotonic() >= deadline:
-                raise ProcessFailed("kafka", f"not ready after {seconds:.0f} s", self._log)
+                raise ProcessFailed("kafka", f"not ready after {seconds:.0f} s", self.log)
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -121,9 +137,9 @@ class KafkaServer:
             argv += ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)]
             done = subprocess.run(argv, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
             if done.returncode != 0:
-                self._log.parent.mkdir(parents=True, exist_ok=True)
-                self._log.write_text(done.stdout + done.stderr, encoding="utf-8")
-                raise ProcessFailed("kafka", "the data folder could not be formatted", self._log)
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                self.log.write_text(done.stdout + done.stderr, encoding="utf-8")
+                raise ProcessFailed("kafka", "the data folder could not be formatted", self.log)
             (scratch / "data").rename(self.data)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -59,11 +59,23 @@ class PostgresServer:
         """home: folder of the data and the password; settings: further server settings by name."""
         self.home = home.resolve()
         self.port = port
-        self._log = log
+        self.log = log
         self._settings = {**SETTINGS, **(settings or {}), "port": str(port)}
         self._stop_seconds = stop_seconds
         self._linger_seconds = linger_seconds
         self.process: GuardedProcess | None = None
+
+    @property
+    def name(self) -> str:
+        return "postgres"
+
+    @property
+    def may_finish(self) -> bool:
+        return False
+
+    @property
+    def ready_seconds(self) -> float:
+        return READY_SECONDS
 
     @property
     def data(self) -> Path:
@@ -81,7 +93,7 @@ class PostgresServer:
         spec = ProcessSpec(
             name="postgres",
             argv=[*_as_server_user(self.home), str(_programs() / "postgres"), "-D", str(self.data), *options],
-            log=self._log,
+            log=self.log,
             env=_plain_environment(),
             stop_signal=signal.SIGINT,  # fast shutdown: open transactions are rolled back
             stop_seconds=self._stop_seconds,
@@ -99,15 +111,19 @@ class PostgresServer:
             return False
         return True
 
+    def not_ready(self) -> str | None:
+        """None when is_ready(), else why not."""
+        return None if self.is_ready() else "no query is answered"
+
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> None:
         """Return when queries are answered; raises ProcessFailed when it ends or the time is over."""
         assert self.process is not None, "start() comes first"
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             if self.process.poll() is not None:
-                raise ProcessFailed("postgres", "ended while starting", self._log)
+                raise ProcessFailed("postgres", "ended while starting", self.log)
             if time.monotonic() >= deadline:
-                raise ProcessFailed("postgres", f"not ready after {seconds:.0f} s", self._log)
+                raise ProcessFailed("postgres", f"not ready after {seconds:.0f} s", self.log)
             time.sleep(0.05)
 
     def create_database(self, name: str) -> str:
@@ -165,11 +181,9 @@ class PostgresServer:
             check=False,
         )
         if done.returncode != 0:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            self._log.write_text(done.stdout + done.stderr, encoding="utf-8")
-            raise ProcessFailed(
-                "postgres", f"initdb failed: {(done.stderr.strip() or '?').splitlines()[-1]}", self._log
-            )
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            self.log.write_text(done.stdout + done.stderr, encoding="utf-8")
+            raise ProcessFailed("postgres", f"initdb failed: {(done.stderr.strip() or '?').splitlines()[-1]}", self.log)
 
     def _clear_predecessor(self) -> None:
         """Wait for a server that lost its supervisor, and remove its lock file when the pid in it is somebody else."""
@@ -181,7 +195,7 @@ class PostgresServer:
         deadline = time.monotonic() + PREDECESSOR_SECONDS
         while _is_postmaster(pid, self.data):
             if time.monotonic() >= deadline:
-                raise ProcessFailed("postgres", f"process {pid} still uses {self.data}", self._log)
+                raise ProcessFailed("postgres", f"process {pid} still uses {self.data}", self.log)
             time.sleep(0.1)
         lock.unlink(missing_ok=True)
 
