@@ -9,6 +9,7 @@ import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import fastavro
@@ -29,6 +30,7 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 
 Record = dict[str, Any]
 
+_INTEGERS = frozenset({int, type(None)})
 _FRAME = struct.Struct(">bI")
 # What fastavro raises on bytes that are no record, and on records that do not fit their schema.
 _READ_FAULTS = (ValueError, IndexError, KeyError, TypeError, OverflowError, AttributeError, struct.error)
@@ -46,10 +48,14 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Codec:
-    """What fastavro needs for one locked schema: it, parsed, without logical types; and its fields of 32 bits."""
+    """What fastavro needs for one locked schema: it, parsed, without logical types.
+
+    integer_fields, int_fields: names of its top-level fields of whole numbers, and of those of 32 bits among them.
+    """
 
     locked: LockedSchema
     parsed: Schema
+    integer_fields: tuple[str, ...]
     int_fields: tuple[str, ...]
 
 
@@ -153,22 +159,26 @@ def codec_for(locked: LockedSchema) -> Codec:
     plain = without_logical_types(locked.schema)
     parsed = fastavro.parse_schema(plain)
     assert isinstance(parsed, dict)
-    int_fields = tuple(field["name"] for field in plain["fields"] if field["type"] in ("int", ["null", "int"]))
-    return Codec(locked, parsed, int_fields)
+    return Codec(locked, parsed, _fields_of(plain, "long", "int"), _fields_of(plain, "int"))
 
 
 def without_logical_types(schema: Any) -> Any:
-    """Return a schema whose instants, dates and uuids are their underlying types."""
+    """Return a schema whose instants and dates are their underlying types; a type by itself loses its braces."""
     if isinstance(schema, list):
         return [without_logical_types(branch) for branch in schema]
     if not isinstance(schema, dict):
         return schema
-    if "logicalType" in schema:
+    if "logicalType" in schema or schema.keys() == {"type"}:
         return schema["type"]
     return {
         key: without_logical_types(value) if key in ("type", "items", "values", "fields") else value
         for key, value in schema.items()
     }
+
+
+def _fields_of(schema: Schema, *types: str) -> tuple[str, ...]:
+    wanted = [*types, *(["null", each] for each in types)]
+    return tuple(field["name"] for field in schema["fields"] if field["type"] in wanted)
 
 
 def _write(codec: Codec, record: Record) -> bytes:
@@ -177,11 +187,21 @@ def _write(codec: Codec, record: Record) -> bytes:
         fastavro.schemaless_writer(buffer, codec.parsed, record, strict_allow_default=True)
     except _WRITE_FAULTS as fault:
         raise Unencodable(codec.locked.name, str(fault)) from fault
+    if not _INTEGERS.issuperset(map(type, map(record.get, codec.integer_fields))):
+        _refuse_other_numbers(codec, record)
     if codec.int_fields and _int_beyond(codec, record):
         raise Unencodable(codec.locked.name, "an int field has more than 32 bits")
     if buffer.tell() > RECORD_BYTES_MAX - FRAME_BYTES:
         raise Unencodable(codec.locked.name, f"{buffer.tell()} bytes are more than a record may have")
     return buffer.getvalue()
+
+
+def _refuse_other_numbers(codec: Codec, record: Record) -> None:
+    """Raise Unencodable on fractions and booleans in integer fields: fastavro would cut them to whole numbers."""
+    for field in codec.integer_fields:
+        value = record.get(field)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise Unencodable(codec.locked.name, f"{field} is not a whole number")
 
 
 def _read(codec: Codec, body: bytes) -> Record:

@@ -16,16 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.codec import FRAME_BYTES, RECORD_BYTES_MAX, without_logical_types
+from schemas.codec import FRAME_BYTES, INT_MAX, INT_MIN, RECORD_BYTES_MAX, without_logical_types
 from schemas.errors import UndecodableChunk
 from schemas.registry import REGISTRY, LockedSchema, Registry, Schema
 
 ROWS_MAX = 1_000_000
 """More bodies in one call are refused: a chunk is bounded long before that."""
 _SYNC = b"kairos-sync-mark"
+_VARINT_BYTES_MAX = 10
 _VARINT_STEPS = tuple(1 << (7 * size) for size in range(1, 10))
 
-Lengths = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64]
+ExpectedBytes = tuple[Numbers, npt.NDArray[np.uint8]]
+"""Places in the joined bodies, and what has to be there."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,12 @@ def _column(name: str, field: Schema) -> Column:
     return Column(field["name"], kind, nullable, ())
 
 
-_READ_AS: dict[str, Any] = {"enum": "int", "boolean": "int", "strings": {"type": "array", "items": "string"}}
+_READ_AS: dict[str, Any] = {
+    "enum": "long",
+    "boolean": "long",
+    "int": "long",
+    "strings": {"type": "array", "items": "string"},
+}
 
 
 def _container_header(columns: Sequence[Column]) -> bytes:
@@ -125,33 +133,65 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_block(name: str, bodies: Sequence[bytes | memoryview], layout: Layout) -> tuple[pl.DataFrame, Lengths]:
+@dataclass(frozen=True)
+class Block:
+    """What polars made of the joined bodies, with the bytes and the length of each body to judge it by."""
+
+    frame: pl.DataFrame
+    joined: bytes
+    lengths: Numbers
+
+
+def _read_block(name: str, bodies: Sequence[bytes | memoryview], layout: Layout) -> Block:
     if len(bodies) > ROWS_MAX:
         raise UndecodableChunk(name, f"{len(bodies)} bodies are more than {ROWS_MAX}")
     lengths = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
     if len(bodies) and int(lengths.max()) > RECORD_BYTES_MAX - FRAME_BYTES:
         raise UndecodableChunk(name, "a body is larger than a record may be")
-    block = (_varint(len(bodies)), _varint(int(lengths.sum())), *bodies, _SYNC) if len(bodies) else ()
+    joined = b"".join(bodies)
+    block = (_varint(len(bodies)), _varint(len(joined)), joined, _SYNC) if len(bodies) else ()
     try:
         frame = pl.read_avro(BytesIO(b"".join((layout.header, *block))))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as fault:
         raise UndecodableChunk(name, type(fault).__name__) from None
     if frame.height != len(bodies):
         raise UndecodableChunk(name, f"{frame.height} rows from {len(bodies)} bodies")
-    return frame, lengths
+    return Block(frame, joined, lengths)
 
 
-def _typed(name: str, read: tuple[pl.DataFrame, Lengths], columns: Sequence[Column]) -> pl.DataFrame:
-    frame, lengths = read
+def _typed(name: str, block: Block, columns: Sequence[Column]) -> pl.DataFrame:
     out: list[pl.Series] = []
-    encoded = np.zeros(frame.height, dtype=np.int64)
+    row_ends = np.cumsum(block.lengths)
+    ends = row_ends - block.lengths
+    expected: list[ExpectedBytes] = []
     for column in columns:
-        series = frame.get_column(column.name)
-        encoded += _encoded_lengths(series, column)
+        series = block.frame.get_column(column.name)
+        lengths = _encoded_lengths(series, column)
+        if column.nullable:
+            present = series.is_not_null().to_numpy()
+            expected.append((ends, np.where(present, 2, 0).astype(np.uint8)))
+            lengths = np.where(present, 1 + lengths, 1)
+        ends = ends + lengths
+        if column.base == "long":
+            longest = ends[lengths >= _VARINT_BYTES_MAX + column.nullable] - 1
+            expected.append((longest, np.ones(len(longest), dtype=np.uint8)))
         out.append(_checked(name, series, column))
-    if not np.array_equal(encoded, lengths):
-        raise UndecodableChunk(name, f"row {int(np.argmax(encoded != lengths))} is not as long as its body")
+    if not np.array_equal(ends, row_ends):
+        raise UndecodableChunk(name, "a row is not as long as its body")
+    _check_bytes(name, block.joined, expected)
     return pl.DataFrame(out)
+
+
+def _check_bytes(name: str, joined: bytes, expected: Sequence[ExpectedBytes]) -> None:
+    """Raise UndecodableChunk on what polars reads without a word although it is no encoding of the value.
+
+    A union's branch is 0 for null and 2 for a value, where polars takes all but 0 for a value. A number of ten bytes
+    ends in 1, where polars drops what is beyond 64 bits.
+    """
+    data = np.frombuffer(joined, dtype=np.uint8)
+    for places, values in expected:
+        if not np.array_equal(data[places], values):
+            raise UndecodableChunk(name, "a union branch or a number has an encoding that does not exist")
 
 
 def _checked(name: str, series: pl.Series, column: Column) -> pl.Series:
@@ -163,6 +203,9 @@ def _checked(name: str, series: pl.Series, column: Column) -> pl.Series:
     if column.base == "enum":
         _expect_between(name, series, 0, len(column.symbols) - 1)
         return series.cast(pl.UInt8 if len(column.symbols) < 256 else pl.UInt32).cat.to(pl.Enum(column.symbols))
+    if column.base == "int":
+        _expect_between(name, series, INT_MIN, INT_MAX)
+        return series.cast(pl.Int32)
     return series
 
 
@@ -173,37 +216,31 @@ def _expect_between(name: str, series: pl.Series, least: int, most: int) -> None
         raise UndecodableChunk(name, f"{series.name} has a value that does not exist")
 
 
-def _encoded_lengths(series: pl.Series, column: Column) -> Lengths:
-    """Return how many bytes each value takes when written as short as possible."""
-    present = series.is_not_null().to_numpy() if column.nullable else None
+def _encoded_lengths(series: pl.Series, column: Column) -> Numbers:
+    """Return how many bytes each value takes when written as short as possible; of null, any number."""
     if column.base == "strings":
         return _strings_lengths(series)
-    size: Lengths
+    if column.base == "double":
+        return np.full(series.len(), 8, dtype=np.int64)
     if column.base == "string":
         size = series.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
-        size += _varint_lengths(size)
-    elif column.base == "double":
-        size = np.full(series.len(), 8, dtype=np.int64)
-    else:
-        size = _varint_lengths(series.fill_null(0).to_numpy().astype(np.int64, copy=False))
-    if present is None:
-        return size
-    with_branch: Lengths = np.where(present, 1 + size, 1)
-    return with_branch
+        total: Numbers = size + _varint_lengths(size)
+        return total
+    return _varint_lengths(series.fill_null(0).to_numpy().astype(np.int64, copy=False))
 
 
-def _strings_lengths(series: pl.Series) -> Lengths:
+def _strings_lengths(series: pl.Series) -> Numbers:
     counts = series.list.len().to_numpy().astype(np.int64)
     ends = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
     items = series.explode(empty_as_null=False) if int(ends[-1]) else pl.Series([], dtype=pl.String)
     size = items.str.len_bytes().to_numpy().astype(np.int64)
     sums = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(size + _varint_lengths(size))))
     block = np.where(counts > 0, _varint_lengths(counts), 0)
-    lengths: Lengths = 1 + block + sums[ends[1:]] - sums[ends[:-1]]
+    lengths: Numbers = 1 + block + sums[ends[1:]] - sums[ends[:-1]]
     return lengths
 
 
-def _varint_lengths(values: Lengths) -> Lengths:
+def _varint_lengths(values: Numbers) -> Numbers:
     zigzag = ((values << 1) ^ (values >> 63)).view(np.uint64)
     lengths = np.ones(len(values), dtype=np.int64)
     most = int(zigzag.max()) if len(values) else 0
