@@ -1,0 +1,1 @@
+"""The gRPC face of the workbench; the only place in it that imports grpc."""
