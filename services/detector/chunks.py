@@ -6,6 +6,7 @@ A stock agent costs four asyncio tasks per record; here the agent sees one chunk
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -238,6 +239,7 @@ class Companion(mode.Service):  # type: ignore[misc]  # mode is untyped
 
 def run_worker(app: ChunkApp, companion: Companion, *, on_signal: Callable[[], None]) -> None:
     """Run until SIGTERM or SIGINT; raises SystemExit. Logging stays as it is configured."""
+    logging.getLogger(__name__).setLevel(logging.WARNING)  # Faust's services log under the names of these classes
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = ChunkWorker(

@@ -82,6 +82,12 @@ class Assignment:
             die(exc)
 
 
+def member_url(instance_id: str) -> str:
+    """Name of this member within assignments. A static member is given its old assignment back after a restart, and
+    Faust checks that it carries the member's name: so that name must outlive the process."""
+    return f"http://127.0.0.1:6066/{instance_id or f'{socket.gethostname()}/{os.getpid()}'}"
+
+
 def build_group(settings: DetectorSettings, worker: Worker) -> ChunkApp:
     """The Faust application of the detector, bound to this worker."""
     app = build_app(
@@ -90,7 +96,7 @@ def build_group(settings: DetectorSettings, worker: Worker) -> ChunkApp:
         topic=EVENTS_TOPIC,
         bootstrap=settings.kafka_bootstrap,
         instance_id=settings.instance_id,
-        member_url=f"http://127.0.0.1:6066/{socket.gethostname()}/{os.getpid()}",
+        member_url=member_url(settings.instance_id),
         chunk_records=settings.chunk_records,
         fetch_bytes=settings.fetch_bytes,
         fetch_wait_ms=settings.fetch_wait_ms,

@@ -1,6 +1,6 @@
 """A detector under test: its process from outside, the log it reads, and what it wrote.
 
-What must hold is computed here anew from the log alone, in one pass over one `Partition` per partition, in this process.
+What must hold is computed here anew from the log alone: one pass over one `Partition` per partition, in this process.
 """
 
 import asyncio

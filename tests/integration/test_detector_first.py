@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
 
 pytestmark = pytest.mark.integration
 
 
-def test_moments_of_a_stream_equal_one_clean_pass(kafka, tmp_path: Path) -> None:
+def test_moments_of_a_stream_equal_one_clean_pass(kafka: KafkaServer, tmp_path: Path) -> None:
     feed = rig.Feed(seed=1)
     with rig.running(kafka.bootstrap, tmp_path) as detector:
         detector.wait_until_ready()

@@ -1,0 +1,183 @@
+"""A shard: each record once, in order, outputs put, and standing still without losing anything."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from schemas.codec import encode
+from services.detector.errors import LogTorn
+from services.detector.outbox import Outbox
+from services.detector.poison import PoisonMeter, PoisonPolicy
+from services.detector.shard import DEAD_LETTERS_TOPIC, MOMENTS_TOPIC, Pause, Shard
+from services.transport.kafka_producer import OutRecord
+from tests.doubles.counting_engine import ENGINE, CountingPartition
+
+
+@dataclass
+class Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int = 1
+
+
+@dataclass
+class Broker:
+    """Keeps what is appended; appends wait while `is_open` is not set."""
+
+    is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    appended: list[tuple[str, int, OutRecord]] = field(default_factory=list)
+
+    async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+        await self.is_open.wait()
+        self.appended += [(topic, partition, record) for record in records]
+        return len(self.appended)
+
+
+def fail(exc: BaseException) -> None:
+    raise exc
+
+
+def make(broker: Broker, *, run_max: int = 100, records_max: int = 100) -> Shard:
+    meter = PoisonMeter(PoisonPolicy(run_max=run_max, window=10_000, share_max=1.0))
+    outbox = Outbox(broker, records_max=records_max, on_failure=fail)
+    return Shard(2, CountingPartition(2), outbox, meter, last_turn=None)
+
+
+def balance(offset: int, customer: int = 1) -> Record:
+    event = {
+        "event_id": str(offset),
+        "customer_id": customer,
+        "occurred_at": offset,
+        "ingested_at": offset,
+        "source": "s",
+        "balance_fen": 1,
+    }
+    return Record(offset, b"%d" % customer, encode("kairos.events.v1.BalanceEvent", event))
+
+
+def log_of(count: int, first: int = 0) -> list[Record]:
+    return [balance(offset) for offset in range(first, first + count)]
+
+
+async def test_records_that_come_twice_count_once() -> None:
+    broker = Broker()
+    broker.is_open.set()
+    shard = make(broker)
+    shard.apply(log_of(6), ENGINE, {})
+    shard.apply(log_of(6, first=3), ENGINE, {})
+    shard.apply(log_of(3, first=1), ENGINE, {})
+    await shard.outbox.until(shard.outbox.ticket)
+    assert shard.next_offset == 9
+    assert [topic for topic, _, _ in broker.appended] == [MOMENTS_TOPIC] * 3
+
+
+async def test_missing_records_before_a_chunk_are_not_passed_over() -> None:
+    shard = make(Broker())
+    shard.apply(log_of(2), ENGINE, {})
+    with pytest.raises(LogTorn, match="expected offset 2, got 4"):
+        shard.apply(log_of(2, first=4), ENGINE, {})
+
+
+async def test_missing_records_within_a_chunk_are_not_passed_over() -> None:
+    with pytest.raises(LogTorn):
+        make(Broker()).apply([*log_of(2), *log_of(2, first=3)], ENGINE, {})
+
+
+async def test_chunks_fetched_before_a_seek_are_passed_over() -> None:
+    shard = make(Broker())
+    shard.apply(log_of(2), ENGINE, {})
+    shard.seeks()
+    shard.apply(log_of(2, first=7), ENGINE, {})
+    assert shard.next_offset == 2
+    shard.apply(log_of(2, first=2), ENGINE, {})
+    assert shard.next_offset == 4
+
+
+async def test_a_flood_of_poison_stops_before_it() -> None:
+    shard = make(Broker(), run_max=2)
+    bad = [Record(offset, b"1", b"?") for offset in range(3)]
+    assert shard.apply(bad, ENGINE, {}) is Pause.POISON
+    assert shard.next_offset == 0
+    shard.poison_allowed_to = 3
+    assert shard.apply(bad, ENGINE, {}) is None
+    assert shard.next_offset == 3
+
+
+async def test_poison_keeps_its_bytes_and_tells_where_it_was() -> None:
+    broker = Broker()
+    broker.is_open.set()
+    shard = make(broker)
+    shard.apply([balance(0), Record(1, b"key", b"\x01junk"), balance(2)], ENGINE, {})
+    await shard.outbox.until(shard.outbox.ticket)
+    ((topic, partition, record),) = [each for each in broker.appended if each[0] == DEAD_LETTERS_TOPIC]
+    headers = dict(record.headers)
+    assert (topic, partition, record.key, record.value) == (
+        DEAD_LETTERS_TOPIC, 0, b"kairos.events.v1/2/1", b"\x01junk",
+    )  # fmt: skip
+    assert headers["offset"] == b"1"
+    assert headers["partition"] == b"2"
+    assert headers["topic"] == b"kairos.events.v1"
+    assert headers["key"] == b"key"
+    assert headers["reason"]
+
+
+async def test_rules_that_are_not_loaded_stop_before_the_tick() -> None:
+    shard = make(Broker())
+    tick = Record(0, None, encode("kairos.control.v1.Tick", {"now": 60_000, "rules_offset": 5}))
+    assert shard.apply([tick], ENGINE, {}) is Pause.RULES
+    assert (shard.next_offset, shard.awaited_rules) == (0, 5)
+    assert shard.apply([tick], ENGINE, {5: object()}) is None
+    assert shard.partition.tick_now_ms == 60_000
+
+
+async def test_a_ticket_is_kept_until_all_before_it_is_acknowledged() -> None:
+    broker = Broker()
+    shard = make(broker)
+    shard.apply(log_of(3), ENGINE, {})
+    waiting = asyncio.ensure_future(shard.outbox.until(shard.outbox.ticket))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    broker.is_open.set()
+    await asyncio.wait_for(waiting, 1)
+    assert len(broker.appended) == 1
+
+
+async def test_a_full_outbox_holds_the_reader() -> None:
+    broker = Broker()
+    shard = make(broker, records_max=2)
+    shard.apply(log_of(6), ENGINE, {})
+    room = asyncio.ensure_future(shard.outbox.room())
+    await asyncio.sleep(0.01)
+    assert not room.done()
+    broker.is_open.set()
+    await asyncio.wait_for(room, 1)
+
+
+async def test_outputs_put_while_others_are_on_their_way_keep_their_order() -> None:
+    broker = Broker()
+    shard = make(broker)
+    for first in range(0, 30, 3):
+        shard.apply(log_of(3, first=first), ENGINE, {})
+        await asyncio.sleep(0)
+    broker.is_open.set()
+    await shard.outbox.until(shard.outbox.ticket)
+    keys = [record.value for topic, _, record in broker.appended if topic == MOMENTS_TOPIC]
+    assert len(keys) == len(set(keys)) == 10
+
+
+async def test_a_failed_append_is_told() -> None:
+    told: list[BaseException] = []
+
+    class Away:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+            raise RuntimeError("away")
+
+    outbox = Outbox(Away(), records_max=5, on_failure=told.append)
+    outbox.put("t", 0, [OutRecord(None, b"x")])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [str(each) for each in told] == ["away"]
+    assert outbox.acknowledged == 0
