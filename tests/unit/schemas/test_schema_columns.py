@@ -76,6 +76,7 @@ POISON = {
     "enum_beyond": usage_body(3).replace(b"\x02s\x02", b"\x02s\x63"),
     "enum_before": usage_body(3).replace(b"\x02s\x02", b"\x02s\x01"),
     "boolean_seven": usage_body(3)[:-1] + b"\x07",
+    "overlong_boolean": usage_body(3)[:-1] + b"\x80\x00",
     "huge_length": usage_body(3).replace(b"\x06e-3", HUGE_LENGTH + b"e-3"),  # panics inside polars
     "negative_length": usage_body(3).replace(b"\x06e-3", b"\x05e-3"),
     "branch_before": usage_body(3, area="x").replace(b"\x02\x02x", b"\x01\x02x"),
