@@ -48,6 +48,11 @@ def has_headroom(manager: ManagerCapacity, units: int) -> bool:
     return manager.load_units + units <= manager.capacity_units
 
 
+def has_room(manager: ManagerCapacity) -> bool:
+    """True when the manager takes tasks and a call card still fits."""
+    return manager.taking and manager.budget_left > 0 and has_headroom(manager, CALL_UNITS)
+
+
 class CapacityView:
     """All managers as last told; unknown until the first snapshot and after the stream broke. Not thread safe."""
 
@@ -106,9 +111,9 @@ class CapacityView:
             sums[manager.city] = (load, capacity)
         return sums
 
-    def away(self) -> frozenset[str]:
-        """Managers who are off shift or do not answer: no task waits for them."""
-        return frozenset(m.manager_id for m in self._all() if not m.on_shift)
+    def cities_with_room(self) -> frozenset[str]:
+        """Cities in which somebody can take a call card now."""
+        return frozenset(manager.city for manager in self._all() if has_room(manager))
 
     def _all(self) -> Iterable[ManagerCapacity]:
         return () if self._managers is None else self._managers.values()

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from services.clock import Clock
 from services.router import metrics
-from services.router.capacity import CALL_UNITS, ManagerCapacity, has_headroom
+from services.router.capacity import ManagerCapacity, has_room
 from services.router.reasons import Reason
 from services.router.rounds import draft, plan_round
 from services.router.store import dispatch as store
 from services.router.store.database import Db, mapped_errors
-from services.router.store.decisions import Outcome, decide_customers
+from services.router.store.decisions import decide_customers
 from services.router.store.dispatch import Answer, AskedRescind, SentCard
 from services.router.store.facts import lock_customers
 from services.router.workbench_client import BATCH_TASKS, DispatchAnswer, batches
@@ -109,29 +109,34 @@ class Dispatcher:
             self._send(leftovers)
         for _ in range(ROUNDS_PER_TURN):
             with metrics.ROUND_SECONDS.time():
-                planned = self.plan(city)
-            if not planned:
+                cards, is_more = self.plan(city)
+            if cards:
+                self._crash_point("planned")
+                self._send(cards)
+            if not is_more:
                 return False
-            self._crash_point("planned")
-            self._send(planned)
         return True
 
-    def plan(self, city: str) -> list[SentCard]:
-        """First phase: ask policy again for the head of the backlog, assign, and store the cards as DISPATCHING."""
+    def plan(self, city: str) -> tuple[list[SentCard], bool]:
+        """First phase: ask policy again for the head of the backlog, assign, and store the cards as DISPATCHING.
+
+        Returns the cards to send, and whether the backlog has more for managers who still have room.
+        """
         now_ms = self._clock.now_ms()
-        managers = self._capacity.of_city(city) if self._capacity.is_known() else ()
-        free = [m.manager_id for m in managers if m.taking and has_headroom(m, CALL_UNITS) and m.budget_left > 0]
-        if not self._capacity.is_known():
-            return []
+        is_known, managers = self._capacity.is_known(), self._capacity.of_city(city)
+        free = [m.manager_id for m in managers if has_room(m)]
         customers = store.backlog_customers(self._db, city, now_ms, free=free, limit=CANDIDATES)
         if not customers:
-            return []
+            return [], False
+        if not is_known:
+            store.mark_waiting(self._db, city, customers, Reason.CAPACITY_UNKNOWN, now_ms)
+            return [], False
         with mapped_errors(), self._db.transaction():
             locked = lock_customers(self._db, customers)
             decided, outcome = decide_customers(self._db, locked, now_ms)
-            drafts = [item for facts, decision in decided if (item := draft(facts, decision, now_ms)) is not None]
+            drafts = [draft(facts, decision, now_ms) for facts, decision in decided]
             planned = plan_round(
-                [item for item in drafts if item.view.city == city],
+                [item for item in drafts if item is not None and item.view.city == city],
                 managers,
                 now_ms,
                 most=BATCH_TASKS,
@@ -140,9 +145,7 @@ class Dispatcher:
             )
             store.write_plan(self._db, planned.cards, planned.left, now_ms)
         metrics.count_outcome(outcome)
-        for item in planned.left:
-            metrics.PENDING.labels(item["reason"]).inc()
-        return [_sent(card) for card in planned.cards]
+        return [_sent(card) for card in planned.cards], bool(free) and len(customers) >= CANDIDATES
 
     def _send(self, cards: Sequence[SentCard]) -> None:
         """Second phase: send stored cards and store what the workbench answers."""
@@ -197,11 +200,3 @@ def _answer(card: SentCard, answer: DispatchAnswer, now_ms: int) -> Answer:
         detail=answer.message[:200],
         waits_until_ms=waits,
     )
-
-
-def merged(outcomes: Iterable[Outcome]) -> Outcome:
-    """The sum of several outcomes."""
-    total = Outcome()
-    for outcome in outcomes:
-        total.add(outcome)
-    return total

@@ -14,11 +14,6 @@ INTAKE_SECONDS = Histogram(
     "kairos_router_decision_seconds", "One batch of records stored and decided.", buckets=_SECONDS
 )
 ROUND_SECONDS = Histogram("kairos_router_round_seconds", "Planning of one round of one city.", buckets=_SECONDS)
-TASK_DELAY_SECONDS = Histogram(
-    "kairos_router_moment_to_dispatch_seconds",
-    "From a moment's record on the topic to the answer of its dispatch, when nothing made it wait; real clock.",
-    buckets=_SECONDS,
-)
 PENDING = Counter("kairos_router_pending_total", "Rows that came to wait, by reason.", ["reason"])
 LEDGER = Counter("kairos_router_ledger_total", "Rows that went to the ledger, by reason.", ["reason"])
 DISPATCH_RESULTS = Counter("kairos_router_dispatch_results_total", "Answers to dispatched tasks.", ["outcome"])
@@ -32,7 +27,6 @@ CAPACITY_KNOWN = Gauge("kairos_router_capacity_known_ratio", "1 while the watch 
 CALENDAR_UNKNOWN = Gauge(
     "kairos_router_calendar_unknown_year_ratio", "1 when the holidays of this year or next week are not known."
 )
-ROWS = Gauge("kairos_router_rows", "Moments by the state of their row and its reason.", ["row_state", "reason"])
 
 
 def count_outcome(outcome: Outcome) -> None:

@@ -111,7 +111,7 @@ class WorkbenchClient:
         Raises WorkbenchUnavailable when it breaks or is silent for too long.
         """
         call = self._stub.WatchCapacity(
-            dispatch_pb2.WatchCapacityRequest(), metadata=[bearer(self._token())], wait_for_ready=False
+            dispatch_pb2.WatchCapacityRequest(), metadata=(bearer(self._token()),), wait_for_ready=False
         )
         self._watch = call
         silence = _Silence(call)
@@ -128,7 +128,7 @@ class WorkbenchClient:
     def _call(self, name: str, call: Callable[..., T]) -> T:
         for attempt in range(1, TRIES + 1):
             try:
-                return call(timeout=CALL_SECONDS, metadata=[bearer(self._token())], wait_for_ready=attempt > 1)
+                return call(timeout=CALL_SECONDS, metadata=(bearer(self._token()),), wait_for_ready=attempt > 1)
             except grpc.RpcError as exc:
                 fault = fault_of(exc)
                 if fault.code not in _RETRYABLE:

@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from services.router.reasons import Reason
 from services.router.store.database import Db, mapped_errors, rows_json
 from services.router.store.decisions import Outcome, decide_customers
@@ -118,6 +116,27 @@ def backlog_customers(db: Db, city: str, now_ms: int, *, free: Collection[str], 
         return sorted(row[0] for row in db.execute(_BACKLOG, parameters))
 
 
+def backlog_cities(db: Db, cities: Collection[str], now_ms: int) -> set[str]:
+    """Which of these cities have a customer who may be assigned now."""
+    with mapped_errors():
+        found = db.execute(
+            "SELECT city FROM unnest(%s::text[]) AS city WHERE EXISTS (SELECT 1 FROM moments m WHERE m.city = city"
+            " AND m.ready_at IS NOT NULL AND (m.waits_until IS NULL OR m.waits_until <= %s))",
+            [sorted(cities), now_ms],
+        )
+        return {row[0] for row in found}
+
+
+def mark_waiting(db: Db, city: str, customer_ids: Sequence[int], reason: Reason, now_ms: int) -> None:
+    """Say why the ready moments of these customers still wait."""
+    with mapped_errors():
+        db.execute(
+            "UPDATE moments SET reason = %s, changed_at = %s WHERE city = %s AND customer_id = ANY(%s)"
+            " AND ready_at IS NOT NULL AND reason <> %s",
+            [reason.value, now_ms, city, list(customer_ids), reason.value],
+        )
+
+
 def card_versions(db: Db, task_ids: Sequence[str]) -> dict[str, int]:
     """The newest version of each task that was ever planned."""
     found = db.execute("SELECT task_id, version FROM cards WHERE task_id = ANY(%s)", [list(task_ids)])
@@ -222,15 +241,6 @@ def decide_due(db: Db, now_ms: int, *, limit: int) -> tuple[Outcome, int]:
     return outcome, len(due)
 
 
-def next_due_ms(db: Db) -> int | None:
-    """When the next decision falls due by itself."""
-    with mapped_errors():
-        row = db.execute(
-            "SELECT due_at FROM moments WHERE row_state <> 'LEDGER' AND reason <> 'worked' ORDER BY due_at LIMIT 1"
-        ).fetchone()
-    return None if row is None else int(row[0])
-
-
 def unsent_messages(db: Db, limit: int) -> list[dict[str, Any]]:
     """Messages of the outbox not written out yet, oldest first; held until the transaction ends."""
     with mapped_errors():
@@ -246,8 +256,3 @@ def unsent_messages(db: Db, limit: int) -> list[dict[str, Any]]:
 def mark_sent(db: Db, moment_ids: Sequence[str], real_ms: int) -> None:
     with mapped_errors():
         db.execute("UPDATE contact_outbox SET sent_at_real = %s WHERE moment_id = ANY(%s)", [real_ms, list(moment_ids)])
-
-
-def is_conflict(exc: BaseException) -> bool:
-    """True for two planners meeting on one customer: harmless, the later one tries again."""
-    return isinstance(exc, psycopg.errors.UniqueViolation)

@@ -1,0 +1,71 @@
+"""Raw records to rows of a batch; what cannot be used says why. Pure.
+
+Beyond the codec's own strictness: states and keys that the router cannot act on, and numbers that JSON lacks.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from schemas.codec import Undecodable, decode
+from schemas.topics import TOPICS
+
+MOMENTS: Final = "kairos.moments.v1"
+MOMENTS_BULK: Final = "kairos.moments-bulk.v1"
+CUSTOMERS: Final = "kairos.customers.v1"
+CONTACTS: Final = "kairos.contacts.v1"
+TASK_EVENTS: Final = "kairos.task-events.v1"
+ALL_TOPICS: Final = (MOMENTS, MOMENTS_BULK, CUSTOMERS, CONTACTS, TASK_EVENTS)
+VISITED_ZONE_ATTRIBUTE: Final = "visited_time_zone"
+
+
+class Unusable(Exception):
+    """A record that cannot succeed: goes to the dead letters with this reason, never retried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def decode_record(topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    """The row that a record stands for, as the store takes it. Raises Unusable."""
+    if value is None:
+        raise Unusable("no_value")
+    try:
+        record = decode(value, allowed=TOPICS[topic].schemas).record
+    except Undecodable as exc:
+        raise Unusable(str(exc.reason)) from exc
+    if record["customer_id"] <= 0:
+        raise Unusable("customer_id_invalid")
+    if topic in (MOMENTS, MOMENTS_BULK):
+        return _moment(record)
+    if topic == CUSTOMERS:
+        return _customer(record, headers)
+    if topic == TASK_EVENTS and record["to_state"] == "UNKNOWN":
+        raise Unusable("state_unknown")
+    return record
+
+
+def _moment(record: dict[str, Any]) -> dict[str, Any]:
+    if record["state"] == "UNKNOWN":
+        raise Unusable("state_unknown")
+    if not record["moment_id"] or record["revision"] < 1:
+        raise Unusable("moment_id_or_revision_invalid")
+    if not math.isfinite(record["risk_score"]):
+        record["risk_score"] = 0.0
+    for item in record["evidence"]:
+        for name in ("observed", "baseline", "threshold"):
+            if item[name] is not None and not math.isfinite(item[name]):
+                item[name] = None
+    record["risk_terms"] = [term for term in record["risk_terms"] if math.isfinite(term["points"])]
+    return record
+
+
+def _customer(record: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    offset = dict(headers).get("log_offset", b"")
+    if not offset.isdigit():
+        raise Unusable("log_offset_missing")
+    record["log_offset"] = int(offset)
+    record["visited_zone"] = record["attributes"].get(VISITED_ZONE_ATTRIBUTE) or None
+    record["refused_groups"] = [group.lower() for group in record["refused_groups"]]
+    return record

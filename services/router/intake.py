@@ -1,0 +1,119 @@
+"""One step of intake: poll, decode, park what cannot be used, store and decide, move on."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from services.clock import Clock
+from services.router import metrics
+from services.router.decode import CONTACTS, CUSTOMERS, MOMENTS, MOMENTS_BULK, TASK_EVENTS, Unusable, decode_record
+from services.router.errors import OwnershipLost
+from services.router.store.database import Db
+from services.router.store.decisions import Outcome
+from services.router.store.intake import Batch, Position, take_in
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, int]
+
+
+class Source(Protocol):
+    """What intake needs of Kafka; see kafka_intake."""
+
+    @property
+    def positions(self) -> dict[Key, Position]: ...
+
+    def poll(self, timeout_ms: int, max_records: int) -> dict[Key, list[Any]]: ...
+
+    def advance(self, after: dict[Key, int]) -> None: ...
+
+    def rewind(self) -> None: ...
+
+    def lose(self, topic: str, partition: int, position: Position) -> None: ...
+
+    def hold_bulk(self, hold: bool) -> None: ...
+
+
+class Parking(Protocol):
+    """Where unusable records go; see kafka_intake.DeadLetters."""
+
+    def park(self, letters: list[tuple[Any, str]]) -> None: ...
+
+
+class Intake:
+    """Steps of one instance. crash_point: called around the transaction, for tests that kill it there."""
+
+    def __init__(
+        self,
+        source: Source,
+        parking: Parking,
+        clock: Clock,
+        *,
+        batch_records: int,
+        crash_point: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._source = source
+        self._parking = parking
+        self._clock = clock
+        self._batch_records = batch_records
+        self._crash_point = crash_point
+
+    def step(self, db: Db, timeout_ms: int) -> Outcome | None:
+        """Take one batch in; None when nothing came. What was not stored is read again."""
+        found = self._source.poll(timeout_ms, self._batch_records)
+        self._source.hold_bulk(any(topic == MOMENTS for topic, _ in found))
+        positions = self._source.positions
+        found = {key: records for key, records in found.items() if key in positions}
+        if not found:
+            return None
+        batch, letters = build_batch(found, positions)
+        if letters:
+            self._parking.park(letters)
+            for record, reason in letters:
+                metrics.DEAD_LETTERS.labels(reason).inc()
+                log.warning(
+                    "router.record.parked",
+                    extra={
+                        "topic": record.topic,
+                        "partition": record.partition,
+                        "offset": record.offset,
+                        "why": reason,
+                    },
+                )
+        self._crash_point("decoded")
+        try:
+            with metrics.INTAKE_SECONDS.time():
+                outcome = take_in(db, batch, self._clock.now_ms())
+        except OwnershipLost as exc:
+            log.warning("router.intake.ownership_lost", extra={"topic": exc.topic, "partition": exc.partition})
+            self._source.lose(exc.topic, exc.partition, batch.before[exc.topic, exc.partition])
+            self._source.rewind()
+            return None
+        self._crash_point("stored")
+        self._source.advance(batch.after)
+        for (topic, _), records in found.items():
+            metrics.RECORDS.labels(topic).inc(len(records))
+        metrics.count_outcome(outcome)
+        return outcome
+
+
+def build_batch(found: dict[Key, list[Any]], positions: dict[Key, Position]) -> tuple[Batch, list[tuple[Any, str]]]:
+    """The batch of these records, and those that cannot be used with why."""
+    batch = Batch()
+    kinds = {
+        MOMENTS: batch.moments,
+        MOMENTS_BULK: batch.moments,
+        CUSTOMERS: batch.customers,
+        CONTACTS: batch.contacts,
+        TASK_EVENTS: batch.task_events,
+    }
+    letters: list[tuple[Any, str]] = []
+    for key, records in sorted(found.items()):
+        for record in records:
+            try:
+                kinds[key[0]].append(decode_record(key[0], record.value, record.headers))
+            except Unusable as exc:
+                letters.append((record, exc.reason))
+        batch.before[key] = positions[key]
+        batch.after[key] = records[-1].offset + 1
+    return batch, letters
