@@ -90,6 +90,7 @@ class LocalStack:
         """
         if self._lock.acquire():
             self._progress.note("stack", "waited for what an earlier stack had left to end")
+        (self.var / ENDPOINTS_FILE).unlink(missing_ok=True)  # of a supervisor that was killed
         code = 0
         with StopSignals() as signals:
             try:

@@ -1,4 +1,6 @@
-"""A service that does nothing but say that it is ready: `python dummy_service.py PORT [IGNORE_SIGTERM]`."""
+"""A service that does nothing but say that it is ready: `python dummy_service.py PORT [deaf|broken]`.
+
+deaf: ignores SIGTERM. broken: ends with exit code 3."""
 
 from __future__ import annotations
 
@@ -24,6 +26,10 @@ def stop(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if len(sys.argv) > 2 else stop)
+    manner = sys.argv[2] if len(sys.argv) > 2 else ""
+    if manner == "broken":
+        print("this service is broken on purpose", flush=True)
+        sys.exit(3)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if manner == "deaf" else stop)
     print("dummy is up", flush=True)
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()

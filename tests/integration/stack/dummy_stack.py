@@ -1,4 +1,4 @@
-"""`kairos up` with real servers and dummy services: `python dummy_stack.py VAR [OPTION=VALUE...]`."""
+"""`kairos up` with real servers and dummy services: `python dummy_stack.py VAR [deaf|broken]`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DUMMY = Path(__file__).with_name("dummy_service.py")
 
 
 def dummies(addresses: Addresses, env: Mapping[str, str], options: StackOptions) -> list[Service]:
-    """One dummy per service; `deaf` ignores SIGTERM."""
-    deaf = sys.argv[2:3] == ["deaf"]
+    """One dummy per service, in the way that the command line asks for."""
+    manner = sys.argv[2:3]
     return [
         Service(
             name=name,
-            argv=[sys.executable, str(DUMMY), str(addresses.ports[f"{name}_metrics"]), *(["deaf"] if deaf else [])],
+            argv=[sys.executable, str(DUMMY), str(addresses.ports[f"{name}_metrics"]), *manner],
             log=options.var / "log" / f"{name}.log",
             env=env,
             cwd=Path("/"),
