@@ -7,6 +7,7 @@ import typer
 
 from schemas.events import KINDS
 from services.clock import ClockRefused, clock_from_environment
+from services.ingest.file_commands import load_file, mapping_app
 from services.ingest.settings import IngestSettings
 from services.settings import SettingsRefused, read_settings
 from services.telemetry import logs
@@ -43,3 +44,7 @@ def _known_kinds(kinds: list[str] | None) -> tuple[str, ...]:
         typer.echo(f"unknown kind {', '.join(unknown)}; want one of {', '.join(KINDS)}", err=True)
         raise typer.Exit(2)
     return tuple(kinds or KINDS)
+
+
+app.command("file")(load_file)
+app.add_typer(mapping_app, name="mapping")

@@ -1,0 +1,1 @@
+"""The file door: sources, mapping files, checkpoints, pacing, the load itself."""
