@@ -339,3 +339,19 @@ def test_file_names_follow_record_names() -> None:
     assert {REGISTRY.newest(name).entry.file for name in REGISTRY.names} == {
         f"avro/{file_stem(name)}.v1.avsc" for name in REGISTRY.names
     }
+
+
+@pytest.mark.parametrize("file", sorted(generate.PROTO_ROOT.rglob("*.proto")), ids=lambda path: path.stem)
+def test_every_method_tells_its_deadline(file: Path) -> None:
+    comment: list[str] = []
+    service_says = ""
+    for line in map(str.strip, file.read_text().splitlines()):
+        if line.startswith("//"):
+            comment.append(line)
+            continue
+        if line.startswith("service "):
+            service_says = " ".join(comment)
+            assert "tatus codes" in " ".join(comment) or "PublishEvents" in file.read_text()
+        if line.startswith("rpc "):
+            assert "eadline" in " ".join(comment) or "Deadline:" in service_says, line
+        comment = []

@@ -42,12 +42,16 @@ class IngestServiceStub:
 
     Sending the same event again is harmless: (source, event_id) makes it one.
 
-    Status codes:
+    Status codes; failures carry google.rpc.ErrorInfo (domain kairos.ingest, reason as below):
       OK                  the results tell the fate of each event, also when all were rejected.
-      INVALID_ARGUMENT    the request is empty or has more than 10,000 events (ErrorInfo.reason EMPTY_BATCH, BATCH_TOO_LARGE).
-      RESOURCE_EXHAUSTED  overload, or a message above 4 MiB; wait RetryInfo.retry_delay and send the same again.
-      UNAVAILABLE         the brokers did not acknowledge in time, or the server drains; nothing is promised, send the same again.
+      INVALID_ARGUMENT    no events (EMPTY_BATCH), more than 10,000 (BATCH_TOO_LARGE), or bytes that are no such message
+                          (MALFORMED_BODY). The same again fails again.
+      RESOURCE_EXHAUSTED  too much at once (OVERLOADED): wait RetryInfo.retry_delay and send the same again. Without
+                          ErrorInfo: the message is above 4 MiB; send less at a time.
+      UNAVAILABLE         the brokers did not acknowledge in time (BROKERS_UNAVAILABLE), or the server drains; nothing is
+                          promised, send the same again.
       DEADLINE_EXCEEDED   as UNAVAILABLE.
+      INTERNAL            a fault of the server; as UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -64,12 +68,16 @@ class IngestServiceAsyncStub(IngestServiceStub):
 
     Sending the same event again is harmless: (source, event_id) makes it one.
 
-    Status codes:
+    Status codes; failures carry google.rpc.ErrorInfo (domain kairos.ingest, reason as below):
       OK                  the results tell the fate of each event, also when all were rejected.
-      INVALID_ARGUMENT    the request is empty or has more than 10,000 events (ErrorInfo.reason EMPTY_BATCH, BATCH_TOO_LARGE).
-      RESOURCE_EXHAUSTED  overload, or a message above 4 MiB; wait RetryInfo.retry_delay and send the same again.
-      UNAVAILABLE         the brokers did not acknowledge in time, or the server drains; nothing is promised, send the same again.
+      INVALID_ARGUMENT    no events (EMPTY_BATCH), more than 10,000 (BATCH_TOO_LARGE), or bytes that are no such message
+                          (MALFORMED_BODY). The same again fails again.
+      RESOURCE_EXHAUSTED  too much at once (OVERLOADED): wait RetryInfo.retry_delay and send the same again. Without
+                          ErrorInfo: the message is above 4 MiB; send less at a time.
+      UNAVAILABLE         the brokers did not acknowledge in time (BROKERS_UNAVAILABLE), or the server drains; nothing is
+                          promised, send the same again.
       DEADLINE_EXCEEDED   as UNAVAILABLE.
+      INTERNAL            a fault of the server; as UNAVAILABLE.
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,12 +97,16 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Sending the same event again is harmless: (source, event_id) makes it one.
 
-        Status codes:
+        Status codes; failures carry google.rpc.ErrorInfo (domain kairos.ingest, reason as below):
           OK                  the results tell the fate of each event, also when all were rejected.
-          INVALID_ARGUMENT    the request is empty or has more than 10,000 events (ErrorInfo.reason EMPTY_BATCH, BATCH_TOO_LARGE).
-          RESOURCE_EXHAUSTED  overload, or a message above 4 MiB; wait RetryInfo.retry_delay and send the same again.
-          UNAVAILABLE         the brokers did not acknowledge in time, or the server drains; nothing is promised, send the same again.
+          INVALID_ARGUMENT    no events (EMPTY_BATCH), more than 10,000 (BATCH_TOO_LARGE), or bytes that are no such message
+                              (MALFORMED_BODY). The same again fails again.
+          RESOURCE_EXHAUSTED  too much at once (OVERLOADED): wait RetryInfo.retry_delay and send the same again. Without
+                              ErrorInfo: the message is above 4 MiB; send less at a time.
+          UNAVAILABLE         the brokers did not acknowledge in time (BROKERS_UNAVAILABLE), or the server drains; nothing is
+                              promised, send the same again.
           DEADLINE_EXCEEDED   as UNAVAILABLE.
+          INTERNAL            a fault of the server; as UNAVAILABLE.
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

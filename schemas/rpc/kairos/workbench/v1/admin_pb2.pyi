@@ -119,8 +119,11 @@ class ListManagersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     city: _builtins.str
+    """City code; empty = all."""
     page_size: _builtins.int
+    """1..2,000; 0 = 200."""
     page_token: _builtins.str
+    """From the response before; empty = the first page."""
     def __init__(
         self,
         *,

@@ -27,7 +27,9 @@ if _version_not_supported:
 
 class AdminServiceStub:
     """AdminService: rosters, statistics, mending. Role admin only.
-    Status codes: as ManagerService. Deadlines: 10 s.
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Deadlines: 5 s; ExportTasks none.
+    Times: business clock, UTC milliseconds, spans half-open. Units: capacity in units, 100 a manager by default.
     """
 
     def __init__(self, channel):
@@ -70,46 +72,49 @@ class AdminServiceStub:
 
 class AdminServiceServicer:
     """AdminService: rosters, statistics, mending. Role admin only.
-    Status codes: as ManagerService. Deadlines: 10 s.
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Deadlines: 5 s; ExportTasks none.
+    Times: business clock, UTC milliseconds, spans half-open. Units: capacity in units, 100 a manager by default.
     """
 
     def UpsertManagers(self, request, context):
-        """UpsertManagers creates managers or changes them; idempotent. INVALID_ARGUMENT when there are more than 2,000 or none.
+        """UpsertManagers creates managers or changes them; idempotent: the same again changes nothing. Deadline 5 s.
+        INVALID_ARGUMENT  more than 2,000 or none, or a field of one is wrong (metadata names it): nothing was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListManagers(self, request, context):
-        """ListManagers lists managers with presence and load.
+        """ListManagers lists managers with presence and load, by id, in pages. Deadline 5 s. Reads only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatistics(self, request, context):
-        """GetStatistics counts tasks by state, rule and city. UNIMPLEMENTED until the web workbench.
+        """GetStatistics counts tasks by state, rule and city. Deadline 5 s. UNIMPLEMENTED until the web workbench.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReassignTasks(self, request, context):
-        """ReassignTasks moves all tasks that match. UNIMPLEMENTED until the web workbench.
+        """ReassignTasks moves all tasks that match. Deadline 5 s; repeating it with the same request_id moves nothing more. UNIMPLEMENTED until the web workbench.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportTasks(self, request, context):
-        """ExportTasks streams tasks for files. UNIMPLEMENTED until the web workbench.
+        """ExportTasks streams tasks for files. No deadline. UNIMPLEMENTED until the web workbench.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAudit(self, request, context):
-        """ListAudit lists who saw and did what. UNIMPLEMENTED until the web workbench.
+        """ListAudit lists who saw and did what. Deadline 5 s. UNIMPLEMENTED until the web workbench.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +163,9 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
     """AdminService: rosters, statistics, mending. Role admin only.
-    Status codes: as ManagerService. Deadlines: 10 s.
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Deadlines: 5 s; ExportTasks none.
+    Times: business clock, UTC milliseconds, spans half-open. Units: capacity in units, 100 a manager by default.
     """
 
     @staticmethod

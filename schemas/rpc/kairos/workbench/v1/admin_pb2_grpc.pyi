@@ -28,7 +28,9 @@ GRPC_VERSION: str
 
 class AdminServiceStub:
     """AdminService: rosters, statistics, mending. Role admin only.
-    Status codes: as ManagerService. Deadlines: 10 s.
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Deadlines: 5 s; ExportTasks none.
+    Times: business clock, UTC milliseconds, spans half-open. Units: capacity in units, 100 a manager by default.
     """
 
     @_typing.overload
@@ -36,41 +38,49 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     UpsertManagers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpsertManagersRequest, _admin_pb2.UpsertManagersResponse]
-    """UpsertManagers creates managers or changes them; idempotent. INVALID_ARGUMENT when there are more than 2,000 or none."""
+    """UpsertManagers creates managers or changes them; idempotent: the same again changes nothing. Deadline 5 s.
+      INVALID_ARGUMENT  more than 2,000 or none, or a field of one is wrong (metadata names it): nothing was changed.
+    """
     ListManagers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListManagersRequest, _admin_pb2.ListManagersResponse]
-    """ListManagers lists managers with presence and load."""
+    """ListManagers lists managers with presence and load, by id, in pages. Deadline 5 s. Reads only."""
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
-    """GetStatistics counts tasks by state, rule and city. UNIMPLEMENTED until the web workbench."""
+    """GetStatistics counts tasks by state, rule and city. Deadline 5 s. UNIMPLEMENTED until the web workbench."""
     ReassignTasks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReassignTasksRequest, _admin_pb2.ReassignTasksResponse]
-    """ReassignTasks moves all tasks that match. UNIMPLEMENTED until the web workbench."""
+    """ReassignTasks moves all tasks that match. Deadline 5 s; repeating it with the same request_id moves nothing more. UNIMPLEMENTED until the web workbench."""
     ExportTasks: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportTasksRequest, _admin_pb2.ExportTasksResponse]
-    """ExportTasks streams tasks for files. UNIMPLEMENTED until the web workbench."""
+    """ExportTasks streams tasks for files. No deadline. UNIMPLEMENTED until the web workbench."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]
-    """ListAudit lists who saw and did what. UNIMPLEMENTED until the web workbench."""
+    """ListAudit lists who saw and did what. Deadline 5 s. UNIMPLEMENTED until the web workbench."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
     """AdminService: rosters, statistics, mending. Role admin only.
-    Status codes: as ManagerService. Deadlines: 10 s.
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Deadlines: 5 s; ExportTasks none.
+    Times: business clock, UTC milliseconds, spans half-open. Units: capacity in units, 100 a manager by default.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UpsertManagers: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpsertManagersRequest, _admin_pb2.UpsertManagersResponse]  # type: ignore[assignment]
-    """UpsertManagers creates managers or changes them; idempotent. INVALID_ARGUMENT when there are more than 2,000 or none."""
+    """UpsertManagers creates managers or changes them; idempotent: the same again changes nothing. Deadline 5 s.
+      INVALID_ARGUMENT  more than 2,000 or none, or a field of one is wrong (metadata names it): nothing was changed.
+    """
     ListManagers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListManagersRequest, _admin_pb2.ListManagersResponse]  # type: ignore[assignment]
-    """ListManagers lists managers with presence and load."""
+    """ListManagers lists managers with presence and load, by id, in pages. Deadline 5 s. Reads only."""
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
-    """GetStatistics counts tasks by state, rule and city. UNIMPLEMENTED until the web workbench."""
+    """GetStatistics counts tasks by state, rule and city. Deadline 5 s. UNIMPLEMENTED until the web workbench."""
     ReassignTasks: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReassignTasksRequest, _admin_pb2.ReassignTasksResponse]  # type: ignore[assignment]
-    """ReassignTasks moves all tasks that match. UNIMPLEMENTED until the web workbench."""
+    """ReassignTasks moves all tasks that match. Deadline 5 s; repeating it with the same request_id moves nothing more. UNIMPLEMENTED until the web workbench."""
     ExportTasks: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportTasksRequest, _admin_pb2.ExportTasksResponse]  # type: ignore[assignment]
-    """ExportTasks streams tasks for files. UNIMPLEMENTED until the web workbench."""
+    """ExportTasks streams tasks for files. No deadline. UNIMPLEMENTED until the web workbench."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]  # type: ignore[assignment]
-    """ListAudit lists who saw and did what. UNIMPLEMENTED until the web workbench."""
+    """ListAudit lists who saw and did what. Deadline 5 s. UNIMPLEMENTED until the web workbench."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService: rosters, statistics, mending. Role admin only.
-    Status codes: as ManagerService. Deadlines: 10 s.
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Deadlines: 5 s; ExportTasks none.
+    Times: business clock, UTC milliseconds, spans half-open. Units: capacity in units, 100 a manager by default.
     """
 
     @_abc_1.abstractmethod
@@ -79,7 +89,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.UpsertManagersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.UpsertManagersResponse, _abc.Awaitable[_admin_pb2.UpsertManagersResponse]]:
-        """UpsertManagers creates managers or changes them; idempotent. INVALID_ARGUMENT when there are more than 2,000 or none."""
+        """UpsertManagers creates managers or changes them; idempotent: the same again changes nothing. Deadline 5 s.
+          INVALID_ARGUMENT  more than 2,000 or none, or a field of one is wrong (metadata names it): nothing was changed.
+        """
 
     @_abc_1.abstractmethod
     def ListManagers(
@@ -87,7 +99,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListManagersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListManagersResponse, _abc.Awaitable[_admin_pb2.ListManagersResponse]]:
-        """ListManagers lists managers with presence and load."""
+        """ListManagers lists managers with presence and load, by id, in pages. Deadline 5 s. Reads only."""
 
     @_abc_1.abstractmethod
     def GetStatistics(
@@ -95,7 +107,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetStatisticsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetStatisticsResponse, _abc.Awaitable[_admin_pb2.GetStatisticsResponse]]:
-        """GetStatistics counts tasks by state, rule and city. UNIMPLEMENTED until the web workbench."""
+        """GetStatistics counts tasks by state, rule and city. Deadline 5 s. UNIMPLEMENTED until the web workbench."""
 
     @_abc_1.abstractmethod
     def ReassignTasks(
@@ -103,7 +115,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ReassignTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ReassignTasksResponse, _abc.Awaitable[_admin_pb2.ReassignTasksResponse]]:
-        """ReassignTasks moves all tasks that match. UNIMPLEMENTED until the web workbench."""
+        """ReassignTasks moves all tasks that match. Deadline 5 s; repeating it with the same request_id moves nothing more. UNIMPLEMENTED until the web workbench."""
 
     @_abc_1.abstractmethod
     def ExportTasks(
@@ -111,7 +123,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ExportTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.ExportTasksResponse], _abc.AsyncIterator[_admin_pb2.ExportTasksResponse]]:
-        """ExportTasks streams tasks for files. UNIMPLEMENTED until the web workbench."""
+        """ExportTasks streams tasks for files. No deadline. UNIMPLEMENTED until the web workbench."""
 
     @_abc_1.abstractmethod
     def ListAudit(
@@ -119,6 +131,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListAuditResponse, _abc.Awaitable[_admin_pb2.ListAuditResponse]]:
-        """ListAudit lists who saw and did what. UNIMPLEMENTED until the web workbench."""
+        """ListAudit lists who saw and did what. Deadline 5 s. UNIMPLEMENTED until the web workbench."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

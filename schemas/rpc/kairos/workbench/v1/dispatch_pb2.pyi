@@ -271,7 +271,9 @@ class WatchCapacityResponse(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     MANAGERS_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
-    """True: the managers are all there are; false: only those that changed."""
+    """True: forget what was sent before; the managers of this message, and of those that follow with false, are all there are.
+    False: only those that changed, or more of a snapshot.
+    """
     @_builtins.property
     def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManagerCapacity]: ...
     def __init__(

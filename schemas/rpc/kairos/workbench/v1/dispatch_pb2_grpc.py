@@ -27,8 +27,11 @@ if _version_not_supported:
 
 class DispatchServiceStub:
     """DispatchService takes tasks from the router. Role router only.
-    Status codes: as ManagerService; single items never fail the call, each gets its own result.
-    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest (reconnect).
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Single items never fail the call,
+    each gets its own result, in the order of the request. INVALID_ARGUMENT (FIELD_INVALID) fails it as a whole.
+    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest.
+    Units: capacity in units, 100 a manager by default; a call card takes 20. Times as in ManagerService.
     """
 
     def __init__(self, channel):
@@ -56,14 +59,18 @@ class DispatchServiceStub:
 
 class DispatchServiceServicer:
     """DispatchService takes tasks from the router. Role router only.
-    Status codes: as ManagerService; single items never fail the call, each gets its own result.
-    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest (reconnect).
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Single items never fail the call,
+    each gets its own result, in the order of the request. INVALID_ARGUMENT (FIELD_INVALID) fails it as a whole.
+    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest.
+    Units: capacity in units, 100 a manager by default; a call card takes 20. Times as in ManagerService.
     """
 
     def DispatchTasks(self, request, context):
         """DispatchTasks stores tasks assigned to managers; idempotent by task id and version; capacity is checked in the transaction
-        that assigns. Once answered, the workbench's row is the truth.
-        INVALID_ARGUMENT when there are more than 500 tasks or none.
+        that assigns. Once answered, the workbench's row is the truth. Deadline 5 s; after DEADLINE_EXCEEDED or UNAVAILABLE send
+        the same again: what was stored answers ALREADY_THERE.
+        INVALID_ARGUMENT  more than 500 tasks or none. A wrong field of one task is that task's outcome INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,14 +78,18 @@ class DispatchServiceServicer:
 
     def RescindTasks(self, request, context):
         """RescindTasks withdraws tasks; an unknown task leaves a tombstone, so that a late dispatch of an older version cannot revive it.
-        INVALID_ARGUMENT when there are more than 500 tasks or none.
+        Deadline 5 s. Repeats are harmless.
+        INVALID_ARGUMENT  more than 500 items or none, or an item without id, version or reason: nothing was withdrawn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchCapacity(self, request, context):
-        """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s.
+        """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s, also
+        when nothing changed: a watcher that hears nothing for 60 s reconnects. No deadline.
+        OK when the server ended the stream (after 1 h, or because it drains): connect again.
+        UNAVAILABLE  the connection or the database is away; connect again with backoff and jitter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,8 +123,11 @@ def add_DispatchServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class DispatchService:
     """DispatchService takes tasks from the router. Role router only.
-    Status codes: as ManagerService; single items never fail the call, each gets its own result.
-    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest (reconnect).
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Single items never fail the call,
+    each gets its own result, in the order of the request. INVALID_ARGUMENT (FIELD_INVALID) fails it as a whole.
+    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest.
+    Units: capacity in units, 100 a manager by default; a call card takes 20. Times as in ManagerService.
     """
 
     @staticmethod

@@ -28,8 +28,11 @@ GRPC_VERSION: str
 
 class DispatchServiceStub:
     """DispatchService takes tasks from the router. Role router only.
-    Status codes: as ManagerService; single items never fail the call, each gets its own result.
-    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest (reconnect).
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Single items never fail the call,
+    each gets its own result, in the order of the request. INVALID_ARGUMENT (FIELD_INVALID) fails it as a whole.
+    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest.
+    Units: capacity in units, 100 a manager by default; a call card takes 20. Times as in ManagerService.
     """
 
     @_typing.overload
@@ -38,40 +41,58 @@ class DispatchServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DispatchServiceAsyncStub: ...
     DispatchTasks: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.DispatchTasksRequest, _dispatch_pb2.DispatchTasksResponse]
     """DispatchTasks stores tasks assigned to managers; idempotent by task id and version; capacity is checked in the transaction
-    that assigns. Once answered, the workbench's row is the truth.
-    INVALID_ARGUMENT when there are more than 500 tasks or none.
+    that assigns. Once answered, the workbench's row is the truth. Deadline 5 s; after DEADLINE_EXCEEDED or UNAVAILABLE send
+    the same again: what was stored answers ALREADY_THERE.
+      INVALID_ARGUMENT  more than 500 tasks or none. A wrong field of one task is that task's outcome INVALID.
     """
     RescindTasks: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.RescindTasksRequest, _dispatch_pb2.RescindTasksResponse]
     """RescindTasks withdraws tasks; an unknown task leaves a tombstone, so that a late dispatch of an older version cannot revive it.
-    INVALID_ARGUMENT when there are more than 500 tasks or none.
+    Deadline 5 s. Repeats are harmless.
+      INVALID_ARGUMENT  more than 500 items or none, or an item without id, version or reason: nothing was withdrawn.
     """
     WatchCapacity: _grpc.UnaryStreamMultiCallable[_dispatch_pb2.WatchCapacityRequest, _dispatch_pb2.WatchCapacityResponse]
-    """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s."""
+    """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s, also
+    when nothing changed: a watcher that hears nothing for 60 s reconnects. No deadline.
+    OK when the server ended the stream (after 1 h, or because it drains): connect again.
+      UNAVAILABLE  the connection or the database is away; connect again with backoff and jitter.
+    """
 
 @_typing.type_check_only
 class DispatchServiceAsyncStub(DispatchServiceStub):
     """DispatchService takes tasks from the router. Role router only.
-    Status codes: as ManagerService; single items never fail the call, each gets its own result.
-    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest (reconnect).
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Single items never fail the call,
+    each gets its own result, in the order of the request. INVALID_ARGUMENT (FIELD_INVALID) fails it as a whole.
+    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest.
+    Units: capacity in units, 100 a manager by default; a call card takes 20. Times as in ManagerService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DispatchTasks: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.DispatchTasksRequest, _dispatch_pb2.DispatchTasksResponse]  # type: ignore[assignment]
     """DispatchTasks stores tasks assigned to managers; idempotent by task id and version; capacity is checked in the transaction
-    that assigns. Once answered, the workbench's row is the truth.
-    INVALID_ARGUMENT when there are more than 500 tasks or none.
+    that assigns. Once answered, the workbench's row is the truth. Deadline 5 s; after DEADLINE_EXCEEDED or UNAVAILABLE send
+    the same again: what was stored answers ALREADY_THERE.
+      INVALID_ARGUMENT  more than 500 tasks or none. A wrong field of one task is that task's outcome INVALID.
     """
     RescindTasks: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.RescindTasksRequest, _dispatch_pb2.RescindTasksResponse]  # type: ignore[assignment]
     """RescindTasks withdraws tasks; an unknown task leaves a tombstone, so that a late dispatch of an older version cannot revive it.
-    INVALID_ARGUMENT when there are more than 500 tasks or none.
+    Deadline 5 s. Repeats are harmless.
+      INVALID_ARGUMENT  more than 500 items or none, or an item without id, version or reason: nothing was withdrawn.
     """
     WatchCapacity: _aio.UnaryStreamMultiCallable[_dispatch_pb2.WatchCapacityRequest, _dispatch_pb2.WatchCapacityResponse]  # type: ignore[assignment]
-    """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s."""
+    """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s, also
+    when nothing changed: a watcher that hears nothing for 60 s reconnects. No deadline.
+    OK when the server ended the stream (after 1 h, or because it drains): connect again.
+      UNAVAILABLE  the connection or the database is away; connect again with backoff and jitter.
+    """
 
 class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """DispatchService takes tasks from the router. Role router only.
-    Status codes: as ManagerService; single items never fail the call, each gets its own result.
-    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest (reconnect).
+
+    Status codes: those that every method of ManagerService can answer, but MANAGER_UNKNOWN. Single items never fail the call,
+    each gets its own result, in the order of the request. INVALID_ARGUMENT (FIELD_INVALID) fails it as a whole.
+    Deadlines: 5 s; WatchCapacity none, the server ends it after 1 h at the latest.
+    Units: capacity in units, 100 a manager by default; a call card takes 20. Times as in ManagerService.
     """
 
     @_abc_1.abstractmethod
@@ -81,8 +102,9 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.DispatchTasksResponse, _abc.Awaitable[_dispatch_pb2.DispatchTasksResponse]]:
         """DispatchTasks stores tasks assigned to managers; idempotent by task id and version; capacity is checked in the transaction
-        that assigns. Once answered, the workbench's row is the truth.
-        INVALID_ARGUMENT when there are more than 500 tasks or none.
+        that assigns. Once answered, the workbench's row is the truth. Deadline 5 s; after DEADLINE_EXCEEDED or UNAVAILABLE send
+        the same again: what was stored answers ALREADY_THERE.
+          INVALID_ARGUMENT  more than 500 tasks or none. A wrong field of one task is that task's outcome INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -92,7 +114,8 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.RescindTasksResponse, _abc.Awaitable[_dispatch_pb2.RescindTasksResponse]]:
         """RescindTasks withdraws tasks; an unknown task leaves a tombstone, so that a late dispatch of an older version cannot revive it.
-        INVALID_ARGUMENT when there are more than 500 tasks or none.
+        Deadline 5 s. Repeats are harmless.
+          INVALID_ARGUMENT  more than 500 items or none, or an item without id, version or reason: nothing was withdrawn.
         """
 
     @_abc_1.abstractmethod
@@ -101,6 +124,10 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_pb2.WatchCapacityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.WatchCapacityResponse], _abc.AsyncIterator[_dispatch_pb2.WatchCapacityResponse]]:
-        """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s."""
+        """WatchCapacity sends the capacity of all managers at once and then each change; a snapshot again at least every 30 s, also
+        when nothing changed: a watcher that hears nothing for 60 s reconnects. No deadline.
+        OK when the server ended the stream (after 1 h, or because it drains): connect again.
+          UNAVAILABLE  the connection or the database is away; connect again with backoff and jitter.
+        """
 
 def add_DispatchServiceServicer_to_server(servicer: DispatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -305,7 +305,7 @@ class CompleteTaskRequest(_message.Message):
     """1..64 characters."""
     disposition: Global___Disposition.ValueType
     note: _builtins.str
-    """Free text, at most 2,000 characters; never written to a log."""
+    """Free text, at most 2,000 characters; never written to a log, nor to a topic."""
     promise: _builtins.str
     """What was promised, at most 500 characters."""
     next_contact_on: _builtins.str

@@ -30,16 +30,21 @@ class ManagerServiceStub:
 
     Every call carries `authorization: Bearer <token>`; the manager id comes from the token, never from the request.
     `accept-language: zh` or `en` chooses the language of rendered sentences (zh by default).
-    Common status codes, all with google.rpc.ErrorInfo (domain kairos.workbench):
-    UNAUTHENTICATED    no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
-    PERMISSION_DENIED  the token's role may not call this (ROLE_NOT_ALLOWED).
-    NOT_FOUND          no such task of this manager (TASK_NOT_FOUND).
-    ABORTED            the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
-    FAILED_PRECONDITION  the task's state does not allow it (WRONG_STATE); ErrorInfo.metadata has the state.
-    INVALID_ARGUMENT   a field is wrong (FIELD_INVALID); ErrorInfo.metadata has field and reason.
-    RESOURCE_EXHAUSTED too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
-    UNAVAILABLE        the server drains or the database is away; retry with backoff.
-    Deadlines: 30 s for PollTasks, 5 s for the rest.
+
+    Status codes that every method can answer, with google.rpc.ErrorInfo (domain kairos.workbench, reason in brackets):
+    UNAUTHENTICATED     no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
+    PERMISSION_DENIED   the token's role may not call this (ROLE_NOT_ALLOWED); metadata has role and method.
+    INVALID_ARGUMENT    a field is wrong (FIELD_INVALID); metadata has field and reason. The same again fails again.
+    NOT_FOUND           the manager is not on the roster, or not active (MANAGER_UNKNOWN).
+    RESOURCE_EXHAUSTED  too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
+    UNAVAILABLE         the server drains, or the database is away (STORE_UNAVAILABLE); retry with backoff and jitter.
+    DEADLINE_EXCEEDED   it took longer than the deadline (DEADLINE); retry.
+    INTERNAL            a fault of the server (INTERNAL); retry at most a few times.
+    Methods list what comes on top. All methods may be repeated: each says what makes a repeat harmless.
+
+    Deadlines: 30 s for PollTasks, 5 s for the rest; the server gives up then, whatever the client asks.
+    Times: fields ending in _at_ms are UTC milliseconds, of the business clock unless they say "real clock".
+    Leases are counted on the real clock.
     """
 
     def __init__(self, channel):
@@ -105,21 +110,28 @@ class ManagerServiceServicer:
 
     Every call carries `authorization: Bearer <token>`; the manager id comes from the token, never from the request.
     `accept-language: zh` or `en` chooses the language of rendered sentences (zh by default).
-    Common status codes, all with google.rpc.ErrorInfo (domain kairos.workbench):
-    UNAUTHENTICATED    no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
-    PERMISSION_DENIED  the token's role may not call this (ROLE_NOT_ALLOWED).
-    NOT_FOUND          no such task of this manager (TASK_NOT_FOUND).
-    ABORTED            the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
-    FAILED_PRECONDITION  the task's state does not allow it (WRONG_STATE); ErrorInfo.metadata has the state.
-    INVALID_ARGUMENT   a field is wrong (FIELD_INVALID); ErrorInfo.metadata has field and reason.
-    RESOURCE_EXHAUSTED too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
-    UNAVAILABLE        the server drains or the database is away; retry with backoff.
-    Deadlines: 30 s for PollTasks, 5 s for the rest.
+
+    Status codes that every method can answer, with google.rpc.ErrorInfo (domain kairos.workbench, reason in brackets):
+    UNAUTHENTICATED     no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
+    PERMISSION_DENIED   the token's role may not call this (ROLE_NOT_ALLOWED); metadata has role and method.
+    INVALID_ARGUMENT    a field is wrong (FIELD_INVALID); metadata has field and reason. The same again fails again.
+    NOT_FOUND           the manager is not on the roster, or not active (MANAGER_UNKNOWN).
+    RESOURCE_EXHAUSTED  too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
+    UNAVAILABLE         the server drains, or the database is away (STORE_UNAVAILABLE); retry with backoff and jitter.
+    DEADLINE_EXCEEDED   it took longer than the deadline (DEADLINE); retry.
+    INTERNAL            a fault of the server (INTERNAL); retry at most a few times.
+    Methods list what comes on top. All methods may be repeated: each says what makes a repeat harmless.
+
+    Deadlines: 30 s for PollTasks, 5 s for the rest; the server gives up then, whatever the client asks.
+    Times: fields ending in _at_ms are UTC milliseconds, of the business clock unless they say "real clock".
+    Leases are counted on the real clock.
     """
 
     def PollTasks(self, request, context):
         """PollTasks waits until there are tasks for this manager and offers them. An offer is a lease of 20 s until AcceptTask.
         Delivery does not consume: what was offered to this session is returned again until it is accepted or its lease ends.
+        Deadline 30 s, waits 25 s at most. Repeats: the same request_id returns the same offers while they are live.
+        OK with no tasks when the wait ran out, when the manager is not AVAILABLE, or when the server drains.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,14 +139,19 @@ class ManagerServiceServicer:
 
     def AcceptTask(self, request, context):
         """AcceptTask turns an offer into work: a lease of 15 minutes, extended by Heartbeat, 2 h at most. Repeating it with the same epoch is harmless.
-        FAILED_PRECONDITION also with OUTSIDE_CONTACT_WINDOW: the customer may not be contacted now; the task goes back to the queue.
+        Deadline 5 s.
+        NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+        ABORTED              the offer ended or went to another (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
+        FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state), or the customer
+        may not be contacted now (OUTSIDE_CONTACT_WINDOW): the task goes back to the queue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Heartbeat extends the leases of accepted tasks from now; each task gets its own result.
+        """Heartbeat extends the leases of accepted tasks from now, 2 h after acceptance at most; each task gets its own result,
+        so one lost lease does not fail the call. Send one every minute. Deadline 5 s. Repeats are harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +159,11 @@ class ManagerServiceServicer:
 
     def CompleteTask(self, request, context):
         """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer.
+        NO_ANSWER is an attempt: up to three, at least 60 minutes apart, the task then waits for the next one.
+        Deadline 5 s.
+        NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+        ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); nothing was stored.
+        FAILED_PRECONDITION  the task is not accepted (WRONG_STATE; metadata has the state).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,41 +171,46 @@ class ManagerServiceServicer:
 
     def DeclineTask(self, request, context):
         """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once.
+        Deadline 5 s. Repeating it with the same epoch is harmless.
+        NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+        ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED).
+        FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeferTask(self, request, context):
-        """DeferTask makes an appointment (预约) with the customer.
+        """DeferTask makes an appointment (预约) with the customer. Deadline 5 s. UNIMPLEMENTED until a later version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TransferTask(self, request, context):
-        """TransferTask hands a task to another manager.
+        """TransferTask hands a task to another manager. Deadline 5 s. UNIMPLEMENTED until a later version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCustomerCard(self, request, context):
-        """GetCustomerCard shows all about the customer of a task of this manager, masked.
+        """GetCustomerCard shows all about the customer of a task of this manager, masked. Deadline 5 s. Reads only.
+        NOT_FOUND  no such task of this manager (TASK_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """ListTasks lists this manager's tasks, newest first.
+        """ListTasks lists this manager's tasks, newest first, in pages. Deadline 5 s. Reads only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetPresence(self, request, context):
-        """SetPresence tells whether this manager takes tasks.
+        """SetPresence tells whether this manager takes tasks. Deadline 5 s. Repeats are harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -255,16 +282,21 @@ class ManagerService:
 
     Every call carries `authorization: Bearer <token>`; the manager id comes from the token, never from the request.
     `accept-language: zh` or `en` chooses the language of rendered sentences (zh by default).
-    Common status codes, all with google.rpc.ErrorInfo (domain kairos.workbench):
-    UNAUTHENTICATED    no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
-    PERMISSION_DENIED  the token's role may not call this (ROLE_NOT_ALLOWED).
-    NOT_FOUND          no such task of this manager (TASK_NOT_FOUND).
-    ABORTED            the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
-    FAILED_PRECONDITION  the task's state does not allow it (WRONG_STATE); ErrorInfo.metadata has the state.
-    INVALID_ARGUMENT   a field is wrong (FIELD_INVALID); ErrorInfo.metadata has field and reason.
-    RESOURCE_EXHAUSTED too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
-    UNAVAILABLE        the server drains or the database is away; retry with backoff.
-    Deadlines: 30 s for PollTasks, 5 s for the rest.
+
+    Status codes that every method can answer, with google.rpc.ErrorInfo (domain kairos.workbench, reason in brackets):
+    UNAUTHENTICATED     no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
+    PERMISSION_DENIED   the token's role may not call this (ROLE_NOT_ALLOWED); metadata has role and method.
+    INVALID_ARGUMENT    a field is wrong (FIELD_INVALID); metadata has field and reason. The same again fails again.
+    NOT_FOUND           the manager is not on the roster, or not active (MANAGER_UNKNOWN).
+    RESOURCE_EXHAUSTED  too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
+    UNAVAILABLE         the server drains, or the database is away (STORE_UNAVAILABLE); retry with backoff and jitter.
+    DEADLINE_EXCEEDED   it took longer than the deadline (DEADLINE); retry.
+    INTERNAL            a fault of the server (INTERNAL); retry at most a few times.
+    Methods list what comes on top. All methods may be repeated: each says what makes a repeat harmless.
+
+    Deadlines: 30 s for PollTasks, 5 s for the rest; the server gives up then, whatever the client asks.
+    Times: fields ending in _at_ms are UTC milliseconds, of the business clock unless they say "real clock".
+    Leases are counted on the real clock.
     """
 
     @staticmethod

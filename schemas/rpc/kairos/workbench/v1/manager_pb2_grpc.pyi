@@ -31,16 +31,21 @@ class ManagerServiceStub:
 
     Every call carries `authorization: Bearer <token>`; the manager id comes from the token, never from the request.
     `accept-language: zh` or `en` chooses the language of rendered sentences (zh by default).
-    Common status codes, all with google.rpc.ErrorInfo (domain kairos.workbench):
-      UNAUTHENTICATED    no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
-      PERMISSION_DENIED  the token's role may not call this (ROLE_NOT_ALLOWED).
-      NOT_FOUND          no such task of this manager (TASK_NOT_FOUND).
-      ABORTED            the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
-      FAILED_PRECONDITION  the task's state does not allow it (WRONG_STATE); ErrorInfo.metadata has the state.
-      INVALID_ARGUMENT   a field is wrong (FIELD_INVALID); ErrorInfo.metadata has field and reason.
-      RESOURCE_EXHAUSTED too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
-      UNAVAILABLE        the server drains or the database is away; retry with backoff.
-    Deadlines: 30 s for PollTasks, 5 s for the rest.
+
+    Status codes that every method can answer, with google.rpc.ErrorInfo (domain kairos.workbench, reason in brackets):
+      UNAUTHENTICATED     no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
+      PERMISSION_DENIED   the token's role may not call this (ROLE_NOT_ALLOWED); metadata has role and method.
+      INVALID_ARGUMENT    a field is wrong (FIELD_INVALID); metadata has field and reason. The same again fails again.
+      NOT_FOUND           the manager is not on the roster, or not active (MANAGER_UNKNOWN).
+      RESOURCE_EXHAUSTED  too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
+      UNAVAILABLE         the server drains, or the database is away (STORE_UNAVAILABLE); retry with backoff and jitter.
+      DEADLINE_EXCEEDED   it took longer than the deadline (DEADLINE); retry.
+      INTERNAL            a fault of the server (INTERNAL); retry at most a few times.
+    Methods list what comes on top. All methods may be repeated: each says what makes a repeat harmless.
+
+    Deadlines: 30 s for PollTasks, 5 s for the rest; the server gives up then, whatever the client asks.
+    Times: fields ending in _at_ms are UTC milliseconds, of the business clock unless they say "real clock".
+    Leases are counted on the real clock.
     """
 
     @_typing.overload
@@ -50,27 +55,48 @@ class ManagerServiceStub:
     PollTasks: _grpc.UnaryUnaryMultiCallable[_manager_pb2.PollTasksRequest, _manager_pb2.PollTasksResponse]
     """PollTasks waits until there are tasks for this manager and offers them. An offer is a lease of 20 s until AcceptTask.
     Delivery does not consume: what was offered to this session is returned again until it is accepted or its lease ends.
+    Deadline 30 s, waits 25 s at most. Repeats: the same request_id returns the same offers while they are live.
+    OK with no tasks when the wait ran out, when the manager is not AVAILABLE, or when the server drains.
     """
     AcceptTask: _grpc.UnaryUnaryMultiCallable[_manager_pb2.AcceptTaskRequest, _manager_pb2.AcceptTaskResponse]
     """AcceptTask turns an offer into work: a lease of 15 minutes, extended by Heartbeat, 2 h at most. Repeating it with the same epoch is harmless.
-    FAILED_PRECONDITION also with OUTSIDE_CONTACT_WINDOW: the customer may not be contacted now; the task goes back to the queue.
+    Deadline 5 s.
+      NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+      ABORTED              the offer ended or went to another (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
+      FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state), or the customer
+                           may not be contacted now (OUTSIDE_CONTACT_WINDOW): the task goes back to the queue.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_manager_pb2.HeartbeatRequest, _manager_pb2.HeartbeatResponse]
-    """Heartbeat extends the leases of accepted tasks from now; each task gets its own result."""
+    """Heartbeat extends the leases of accepted tasks from now, 2 h after acceptance at most; each task gets its own result,
+    so one lost lease does not fail the call. Send one every minute. Deadline 5 s. Repeats are harmless.
+    """
     CompleteTask: _grpc.UnaryUnaryMultiCallable[_manager_pb2.CompleteTaskRequest, _manager_pb2.CompleteTaskResponse]
-    """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer."""
+    """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer.
+    NO_ANSWER is an attempt: up to three, at least 60 minutes apart, the task then waits for the next one.
+    Deadline 5 s.
+      NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+      ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); nothing was stored.
+      FAILED_PRECONDITION  the task is not accepted (WRONG_STATE; metadata has the state).
+    """
     DeclineTask: _grpc.UnaryUnaryMultiCallable[_manager_pb2.DeclineTaskRequest, _manager_pb2.DeclineTaskResponse]
-    """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once."""
+    """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once.
+    Deadline 5 s. Repeating it with the same epoch is harmless.
+      NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+      ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED).
+      FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state).
+    """
     DeferTask: _grpc.UnaryUnaryMultiCallable[_manager_pb2.DeferTaskRequest, _manager_pb2.DeferTaskResponse]
-    """DeferTask makes an appointment (预约) with the customer."""
+    """DeferTask makes an appointment (预约) with the customer. Deadline 5 s. UNIMPLEMENTED until a later version."""
     TransferTask: _grpc.UnaryUnaryMultiCallable[_manager_pb2.TransferTaskRequest, _manager_pb2.TransferTaskResponse]
-    """TransferTask hands a task to another manager."""
+    """TransferTask hands a task to another manager. Deadline 5 s. UNIMPLEMENTED until a later version."""
     GetCustomerCard: _grpc.UnaryUnaryMultiCallable[_manager_pb2.GetCustomerCardRequest, _manager_pb2.GetCustomerCardResponse]
-    """GetCustomerCard shows all about the customer of a task of this manager, masked."""
+    """GetCustomerCard shows all about the customer of a task of this manager, masked. Deadline 5 s. Reads only.
+      NOT_FOUND  no such task of this manager (TASK_NOT_FOUND).
+    """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_manager_pb2.ListTasksRequest, _manager_pb2.ListTasksResponse]
-    """ListTasks lists this manager's tasks, newest first."""
+    """ListTasks lists this manager's tasks, newest first, in pages. Deadline 5 s. Reads only."""
     SetPresence: _grpc.UnaryUnaryMultiCallable[_manager_pb2.SetPresenceRequest, _manager_pb2.SetPresenceResponse]
-    """SetPresence tells whether this manager takes tasks."""
+    """SetPresence tells whether this manager takes tasks. Deadline 5 s. Repeats are harmless."""
 
 @_typing.type_check_only
 class ManagerServiceAsyncStub(ManagerServiceStub):
@@ -78,59 +104,90 @@ class ManagerServiceAsyncStub(ManagerServiceStub):
 
     Every call carries `authorization: Bearer <token>`; the manager id comes from the token, never from the request.
     `accept-language: zh` or `en` chooses the language of rendered sentences (zh by default).
-    Common status codes, all with google.rpc.ErrorInfo (domain kairos.workbench):
-      UNAUTHENTICATED    no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
-      PERMISSION_DENIED  the token's role may not call this (ROLE_NOT_ALLOWED).
-      NOT_FOUND          no such task of this manager (TASK_NOT_FOUND).
-      ABORTED            the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
-      FAILED_PRECONDITION  the task's state does not allow it (WRONG_STATE); ErrorInfo.metadata has the state.
-      INVALID_ARGUMENT   a field is wrong (FIELD_INVALID); ErrorInfo.metadata has field and reason.
-      RESOURCE_EXHAUSTED too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
-      UNAVAILABLE        the server drains or the database is away; retry with backoff.
-    Deadlines: 30 s for PollTasks, 5 s for the rest.
+
+    Status codes that every method can answer, with google.rpc.ErrorInfo (domain kairos.workbench, reason in brackets):
+      UNAUTHENTICATED     no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
+      PERMISSION_DENIED   the token's role may not call this (ROLE_NOT_ALLOWED); metadata has role and method.
+      INVALID_ARGUMENT    a field is wrong (FIELD_INVALID); metadata has field and reason. The same again fails again.
+      NOT_FOUND           the manager is not on the roster, or not active (MANAGER_UNKNOWN).
+      RESOURCE_EXHAUSTED  too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
+      UNAVAILABLE         the server drains, or the database is away (STORE_UNAVAILABLE); retry with backoff and jitter.
+      DEADLINE_EXCEEDED   it took longer than the deadline (DEADLINE); retry.
+      INTERNAL            a fault of the server (INTERNAL); retry at most a few times.
+    Methods list what comes on top. All methods may be repeated: each says what makes a repeat harmless.
+
+    Deadlines: 30 s for PollTasks, 5 s for the rest; the server gives up then, whatever the client asks.
+    Times: fields ending in _at_ms are UTC milliseconds, of the business clock unless they say "real clock".
+    Leases are counted on the real clock.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PollTasks: _aio.UnaryUnaryMultiCallable[_manager_pb2.PollTasksRequest, _manager_pb2.PollTasksResponse]  # type: ignore[assignment]
     """PollTasks waits until there are tasks for this manager and offers them. An offer is a lease of 20 s until AcceptTask.
     Delivery does not consume: what was offered to this session is returned again until it is accepted or its lease ends.
+    Deadline 30 s, waits 25 s at most. Repeats: the same request_id returns the same offers while they are live.
+    OK with no tasks when the wait ran out, when the manager is not AVAILABLE, or when the server drains.
     """
     AcceptTask: _aio.UnaryUnaryMultiCallable[_manager_pb2.AcceptTaskRequest, _manager_pb2.AcceptTaskResponse]  # type: ignore[assignment]
     """AcceptTask turns an offer into work: a lease of 15 minutes, extended by Heartbeat, 2 h at most. Repeating it with the same epoch is harmless.
-    FAILED_PRECONDITION also with OUTSIDE_CONTACT_WINDOW: the customer may not be contacted now; the task goes back to the queue.
+    Deadline 5 s.
+      NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+      ABORTED              the offer ended or went to another (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
+      FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state), or the customer
+                           may not be contacted now (OUTSIDE_CONTACT_WINDOW): the task goes back to the queue.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_manager_pb2.HeartbeatRequest, _manager_pb2.HeartbeatResponse]  # type: ignore[assignment]
-    """Heartbeat extends the leases of accepted tasks from now; each task gets its own result."""
+    """Heartbeat extends the leases of accepted tasks from now, 2 h after acceptance at most; each task gets its own result,
+    so one lost lease does not fail the call. Send one every minute. Deadline 5 s. Repeats are harmless.
+    """
     CompleteTask: _aio.UnaryUnaryMultiCallable[_manager_pb2.CompleteTaskRequest, _manager_pb2.CompleteTaskResponse]  # type: ignore[assignment]
-    """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer."""
+    """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer.
+    NO_ANSWER is an attempt: up to three, at least 60 minutes apart, the task then waits for the next one.
+    Deadline 5 s.
+      NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+      ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); nothing was stored.
+      FAILED_PRECONDITION  the task is not accepted (WRONG_STATE; metadata has the state).
+    """
     DeclineTask: _aio.UnaryUnaryMultiCallable[_manager_pb2.DeclineTaskRequest, _manager_pb2.DeclineTaskResponse]  # type: ignore[assignment]
-    """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once."""
+    """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once.
+    Deadline 5 s. Repeating it with the same epoch is harmless.
+      NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+      ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED).
+      FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state).
+    """
     DeferTask: _aio.UnaryUnaryMultiCallable[_manager_pb2.DeferTaskRequest, _manager_pb2.DeferTaskResponse]  # type: ignore[assignment]
-    """DeferTask makes an appointment (预约) with the customer."""
+    """DeferTask makes an appointment (预约) with the customer. Deadline 5 s. UNIMPLEMENTED until a later version."""
     TransferTask: _aio.UnaryUnaryMultiCallable[_manager_pb2.TransferTaskRequest, _manager_pb2.TransferTaskResponse]  # type: ignore[assignment]
-    """TransferTask hands a task to another manager."""
+    """TransferTask hands a task to another manager. Deadline 5 s. UNIMPLEMENTED until a later version."""
     GetCustomerCard: _aio.UnaryUnaryMultiCallable[_manager_pb2.GetCustomerCardRequest, _manager_pb2.GetCustomerCardResponse]  # type: ignore[assignment]
-    """GetCustomerCard shows all about the customer of a task of this manager, masked."""
+    """GetCustomerCard shows all about the customer of a task of this manager, masked. Deadline 5 s. Reads only.
+      NOT_FOUND  no such task of this manager (TASK_NOT_FOUND).
+    """
     ListTasks: _aio.UnaryUnaryMultiCallable[_manager_pb2.ListTasksRequest, _manager_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """ListTasks lists this manager's tasks, newest first."""
+    """ListTasks lists this manager's tasks, newest first, in pages. Deadline 5 s. Reads only."""
     SetPresence: _aio.UnaryUnaryMultiCallable[_manager_pb2.SetPresenceRequest, _manager_pb2.SetPresenceResponse]  # type: ignore[assignment]
-    """SetPresence tells whether this manager takes tasks."""
+    """SetPresence tells whether this manager takes tasks. Deadline 5 s. Repeats are harmless."""
 
 class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
     """ManagerService: poll, work, finish.
 
     Every call carries `authorization: Bearer <token>`; the manager id comes from the token, never from the request.
     `accept-language: zh` or `en` chooses the language of rendered sentences (zh by default).
-    Common status codes, all with google.rpc.ErrorInfo (domain kairos.workbench):
-      UNAUTHENTICATED    no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
-      PERMISSION_DENIED  the token's role may not call this (ROLE_NOT_ALLOWED).
-      NOT_FOUND          no such task of this manager (TASK_NOT_FOUND).
-      ABORTED            the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
-      FAILED_PRECONDITION  the task's state does not allow it (WRONG_STATE); ErrorInfo.metadata has the state.
-      INVALID_ARGUMENT   a field is wrong (FIELD_INVALID); ErrorInfo.metadata has field and reason.
-      RESOURCE_EXHAUSTED too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
-      UNAVAILABLE        the server drains or the database is away; retry with backoff.
-    Deadlines: 30 s for PollTasks, 5 s for the rest.
+
+    Status codes that every method can answer, with google.rpc.ErrorInfo (domain kairos.workbench, reason in brackets):
+      UNAUTHENTICATED     no token, or it is expired or forged (TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID).
+      PERMISSION_DENIED   the token's role may not call this (ROLE_NOT_ALLOWED); metadata has role and method.
+      INVALID_ARGUMENT    a field is wrong (FIELD_INVALID); metadata has field and reason. The same again fails again.
+      NOT_FOUND           the manager is not on the roster, or not active (MANAGER_UNKNOWN).
+      RESOURCE_EXHAUSTED  too many calls of this manager at once (TOO_MANY_CALLS); wait RetryInfo.retry_delay.
+      UNAVAILABLE         the server drains, or the database is away (STORE_UNAVAILABLE); retry with backoff and jitter.
+      DEADLINE_EXCEEDED   it took longer than the deadline (DEADLINE); retry.
+      INTERNAL            a fault of the server (INTERNAL); retry at most a few times.
+    Methods list what comes on top. All methods may be repeated: each says what makes a repeat harmless.
+
+    Deadlines: 30 s for PollTasks, 5 s for the rest; the server gives up then, whatever the client asks.
+    Times: fields ending in _at_ms are UTC milliseconds, of the business clock unless they say "real clock".
+    Leases are counted on the real clock.
     """
 
     @_abc_1.abstractmethod
@@ -141,6 +198,8 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_manager_pb2.PollTasksResponse, _abc.Awaitable[_manager_pb2.PollTasksResponse]]:
         """PollTasks waits until there are tasks for this manager and offers them. An offer is a lease of 20 s until AcceptTask.
         Delivery does not consume: what was offered to this session is returned again until it is accepted or its lease ends.
+        Deadline 30 s, waits 25 s at most. Repeats: the same request_id returns the same offers while they are live.
+        OK with no tasks when the wait ran out, when the manager is not AVAILABLE, or when the server drains.
         """
 
     @_abc_1.abstractmethod
@@ -150,7 +209,11 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.AcceptTaskResponse, _abc.Awaitable[_manager_pb2.AcceptTaskResponse]]:
         """AcceptTask turns an offer into work: a lease of 15 minutes, extended by Heartbeat, 2 h at most. Repeating it with the same epoch is harmless.
-        FAILED_PRECONDITION also with OUTSIDE_CONTACT_WINDOW: the customer may not be contacted now; the task goes back to the queue.
+        Deadline 5 s.
+          NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+          ABORTED              the offer ended or went to another (LEASE_EPOCH_OLD, LEASE_EXPIRED); poll again.
+          FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state), or the customer
+                               may not be contacted now (OUTSIDE_CONTACT_WINDOW): the task goes back to the queue.
         """
 
     @_abc_1.abstractmethod
@@ -159,7 +222,9 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.HeartbeatResponse, _abc.Awaitable[_manager_pb2.HeartbeatResponse]]:
-        """Heartbeat extends the leases of accepted tasks from now; each task gets its own result."""
+        """Heartbeat extends the leases of accepted tasks from now, 2 h after acceptance at most; each task gets its own result,
+        so one lost lease does not fail the call. Send one every minute. Deadline 5 s. Repeats are harmless.
+        """
 
     @_abc_1.abstractmethod
     def CompleteTask(
@@ -167,7 +232,13 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.CompleteTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.CompleteTaskResponse, _abc.Awaitable[_manager_pb2.CompleteTaskResponse]]:
-        """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer."""
+        """CompleteTask ends the work with a disposition. Repeating it with the same request_id gives the same answer.
+        NO_ANSWER is an attempt: up to three, at least 60 minutes apart, the task then waits for the next one.
+        Deadline 5 s.
+          NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+          ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED); nothing was stored.
+          FAILED_PRECONDITION  the task is not accepted (WRONG_STATE; metadata has the state).
+        """
 
     @_abc_1.abstractmethod
     def DeclineTask(
@@ -175,7 +246,12 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.DeclineTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.DeclineTaskResponse, _abc.Awaitable[_manager_pb2.DeclineTaskResponse]]:
-        """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once."""
+        """DeclineTask gives an offered or accepted task back with a reason; it is offered to another manager at once.
+        Deadline 5 s. Repeating it with the same epoch is harmless.
+          NOT_FOUND            no such task of this manager (TASK_NOT_FOUND).
+          ABORTED              the lease is not yours any more (LEASE_EPOCH_OLD, LEASE_EXPIRED).
+          FAILED_PRECONDITION  the task is neither offered nor accepted (WRONG_STATE; metadata has the state).
+        """
 
     @_abc_1.abstractmethod
     def DeferTask(
@@ -183,7 +259,7 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.DeferTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.DeferTaskResponse, _abc.Awaitable[_manager_pb2.DeferTaskResponse]]:
-        """DeferTask makes an appointment (预约) with the customer."""
+        """DeferTask makes an appointment (预约) with the customer. Deadline 5 s. UNIMPLEMENTED until a later version."""
 
     @_abc_1.abstractmethod
     def TransferTask(
@@ -191,7 +267,7 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.TransferTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.TransferTaskResponse, _abc.Awaitable[_manager_pb2.TransferTaskResponse]]:
-        """TransferTask hands a task to another manager."""
+        """TransferTask hands a task to another manager. Deadline 5 s. UNIMPLEMENTED until a later version."""
 
     @_abc_1.abstractmethod
     def GetCustomerCard(
@@ -199,7 +275,9 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.GetCustomerCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.GetCustomerCardResponse, _abc.Awaitable[_manager_pb2.GetCustomerCardResponse]]:
-        """GetCustomerCard shows all about the customer of a task of this manager, masked."""
+        """GetCustomerCard shows all about the customer of a task of this manager, masked. Deadline 5 s. Reads only.
+          NOT_FOUND  no such task of this manager (TASK_NOT_FOUND).
+        """
 
     @_abc_1.abstractmethod
     def ListTasks(
@@ -207,7 +285,7 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.ListTasksResponse, _abc.Awaitable[_manager_pb2.ListTasksResponse]]:
-        """ListTasks lists this manager's tasks, newest first."""
+        """ListTasks lists this manager's tasks, newest first, in pages. Deadline 5 s. Reads only."""
 
     @_abc_1.abstractmethod
     def SetPresence(
@@ -215,6 +293,6 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_pb2.SetPresenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manager_pb2.SetPresenceResponse, _abc.Awaitable[_manager_pb2.SetPresenceResponse]]:
-        """SetPresence tells whether this manager takes tasks."""
+        """SetPresence tells whether this manager takes tasks. Deadline 5 s. Repeats are harmless."""
 
 def add_ManagerServiceServicer_to_server(servicer: ManagerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
