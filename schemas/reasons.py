@@ -43,7 +43,6 @@ class Reason(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
     MALFORMED_BODY = "malformed_body"
-    BAD_MAPPING = "bad_mapping"
     OVERLOADED = "overloaded"
     BROKERS_UNAVAILABLE = "brokers_unavailable"
 
@@ -118,7 +117,6 @@ EXPLANATIONS: Mapping[Reason | DecodeReason, Explanation] = {
         "The content encoding is not one of those accepted.", "不支持该内容编码。"
     ),
     Reason.MALFORMED_BODY: Explanation("The request body cannot be read.", "无法读取请求体。"),
-    Reason.BAD_MAPPING: Explanation("The mapping file has a fault.", "映射文件有错误。"),
     Reason.OVERLOADED: Explanation("Too much at once; wait and send the same again.", "负载过高，请稍后重发。"),
     Reason.BROKERS_UNAVAILABLE: Explanation(
         "The brokers did not acknowledge in time; nothing is promised, send the same again.",
