@@ -27,6 +27,7 @@ class Endpoints:
     clock: str
     secrets_dir: Path
     pids: Mapping[str, int]
+    is_ready: bool = True
 
     def business_clock(self) -> Clock:
         """The clock that the services of this stack run on."""
@@ -62,6 +63,7 @@ def read_endpoints(var_dir: Path) -> Endpoints:
         clock=found.get("clock") or "",
         secrets_dir=Path(found["secrets_dir"]),
         pids=found.get("pids", {}),
+        is_ready=bool(found.get("ready", True)),
     )
 
 

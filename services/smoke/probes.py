@@ -1,0 +1,102 @@
+"""Asks the processes of a stack how they are: clocks on /healthz, queues on /metrics. Silence is an answer too."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+
+import httpx
+
+from services.simulator.endpoints import Endpoints
+
+PROBE_SECONDS = 2.0
+SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})? (\S+)$")
+LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+# Every one of these is zero when nothing is under way.
+QUEUES: Mapping[str, tuple[str, ...]] = {
+    "detector": ("kairos_detector_lag_records", "kairos_detector_sweep_customers", "kairos_detector_outbox_records"),
+    "router": (
+        "kairos_router_lag_records",
+        "kairos_router_outbox_rows",
+        "kairos_router_rescinds_open_tasks",
+        "kairos_router_backlog_tasks",
+    ),
+    "workbench": ("kairos_workbench_outbox_rows", "kairos_workbench_open_offers"),
+    "ingest": ("kairos_ingest_in_flight_requests",),
+}
+# Reasons of the router's rows that mean that it has not finished.
+UNFINISHED = frozenset({"undecided", "dispatching", "on_card"})
+
+Metrics = Mapping[str, list[tuple[dict[str, str], float]]]
+
+
+class Probes:
+    """One HTTP client for all processes."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._client = httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def clocks_ms(self) -> dict[str, int]:
+        """Business time of every process; 0 of one that does not answer."""
+        services = list(self._endpoints.metrics)
+        found = await asyncio.gather(*(self._now_ms(service) for service in services))
+        return dict(zip(services, found, strict=True))
+
+    async def all_ready(self) -> bool:
+        """True when every service says that it can do its work."""
+        urls = [self._endpoints.health_url(service, "readyz") for service in self._endpoints.metrics]
+        return all(await asyncio.gather(*(self._is_ok(url) for url in urls)))
+
+    async def busy(self) -> dict[str, float]:
+        """What is still under way, by metric; empty when all is idle. A silent process counts as busy."""
+        services = list(self._endpoints.metrics)
+        pages = await asyncio.gather(*(self._metrics(service) for service in services))
+        found: dict[str, float] = {}
+        for service, page in zip(services, pages, strict=True):
+            if page is None:
+                found[f"{service} does not answer"] = 1.0
+                continue
+            for name in QUEUES.get(service, ()):
+                found[name] = sum(value for _, value in page.get(name, []))
+            for labels, value in page.get("kairos_router_rows", []):
+                if labels.get("reason") in UNFINISHED and value:
+                    found[f"rows {labels.get('reason')}"] = value
+        return {name: value for name, value in found.items() if value}
+
+    async def _now_ms(self, service: str) -> int:
+        try:
+            response = await self._client.get(self._endpoints.health_url(service))
+            return int(response.json()["now_ms"])
+        except (httpx.HTTPError, ValueError, KeyError):
+            return 0
+
+    async def _is_ok(self, url: str) -> bool:
+        try:
+            response = await self._client.get(url)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK
+
+    async def _metrics(self, service: str) -> Metrics | None:
+        try:
+            response = await self._client.get(self._endpoints.metrics[service])
+        except httpx.HTTPError:
+            return None
+        return parse_metrics(response.text)
+
+
+def parse_metrics(text: str) -> Metrics:
+    """Samples of a metrics page by name: labels and value."""
+    found: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
+    for line in text.splitlines():
+        match = SAMPLE.match(line)
+        if match:
+            found[match[1]].append((dict(LABEL.findall(match[2] or "")), float(match[3])))
+    return found
