@@ -139,7 +139,7 @@ async def _follow(bootstrap: str, topic: str, take: Any, *, next_offsets: Any) -
                     await take(records)
                     pause = 0.2
         except (KafkaError, OSError, TimeoutError) as exc:
-            log.warning("workbench.follow.interrupted", extra={"topic": topic, "reason": type(exc).__name__})
+            log.warning("workbench.follow.interrupted", extra={"topic": topic, "reason": repr(exc)})
         finally:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(2.0):

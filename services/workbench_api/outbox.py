@@ -1,7 +1,7 @@
 """Publishes the outbox to kairos.task-events.v1: in the order of a customer's transitions, at least once.
 
 A row is deleted after the brokers acknowledged it; a crash in between repeats it, which readers recognise by event id
-and sequence. Rows of one customer are committed in the order of their ids, because the transitions of a task are made under
+and sequence. Rows of one customer are committed in the order of their ids: the transitions of a task are made under
 its row lock and a customer's next card is stored after the last one ended.
 """
 

@@ -16,7 +16,7 @@ TASK_EVENT: Final = "kairos.tasks.v1.TaskEvent"
 COLUMNS: Final = (
     "task_id, version, state, customer_id, manager_id, city, units, priority, score, expires_at_ms, windows,"
     " moment_ids, rule_id, dimension, body, created_at_ms, ready_at_ms, attempts, epoch,"
-    " lease_started_at_ms, lease_expires_at_ms, offer_request_id, rescind_reason, sequence"
+    " lease_started_at_ms, lease_expires_at_ms, offer_request_id, deliveries, rescind_reason, sequence"
 )
 _FIELDS: Final = tuple(name.strip() for name in COLUMNS.split(","))
 _UPSERT: Final = (
@@ -133,6 +133,7 @@ def _values(task: Task) -> tuple[Any, ...]:
         None if task.lease is None else task.lease.started_at_ms,
         None if task.lease is None else task.lease.expires_at_ms,
         task.offer_request_id,
+        task.deliveries,
         task.rescind_reason,
         task.sequence,
     )

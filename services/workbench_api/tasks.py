@@ -53,6 +53,7 @@ class Task:
     epoch: int = 0  # of the newest lease, live or not
     lease: Lease | None = None
     offer_request_id: str = ""
+    deliveries: int = 0  # how many polls got this offer
     rescind_reason: str = ""  # set while somebody works on a task that was rescinded
     sequence: int = 0
 
@@ -118,7 +119,7 @@ def move(
     """The change to another state, checked against the table; the lease ends unless the new state has one."""
     check_transition(task.state, after)
     if after not in LEASED:
-        fields |= {"lease": None, "offer_request_id": ""}
+        fields |= {"lease": None, "offer_request_id": "", "deliveries": 0}
     moved = replace(task, state=after, sequence=task.sequence + 1, **fields)
     assert (moved.lease is not None) == (after in LEASED), "a lease exactly in the states that have one"
     return Change(task.state, moved, cause, actor, reason, disposition)
@@ -141,6 +142,7 @@ def decide_offer(task: Task, request_id: str, at: Instant, *, policy: LeasePolic
         epoch=lease.epoch,
         lease=lease,
         offer_request_id=request_id,
+        deliveries=1,
     )
 
 
@@ -263,8 +265,8 @@ def expire(task: Task) -> Change:
 
 
 def withdraw_offer(task: Task, epoch: int) -> Change | None:
-    """Take back an offer that never reached its manager; None when it is not that offer any more."""
-    if task.state is not State.OFFERED or task.epoch != epoch:
+    """Take back an offer that never reached its manager; None when another poll got it since, or it is over."""
+    if task.state is not State.OFFERED or task.epoch != epoch or task.deliveries > 1:
         return None
     return move(task, State.QUEUED, Cause.UNDELIVERED, actor=WORKBENCH)
 

@@ -5,7 +5,7 @@ Order of locks everywhere: the manager, then tasks by id.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.clock import Clock
@@ -86,11 +86,13 @@ class WorkStore:
             found = await read_tasks(connection, _OFFERABLE, [manager_id, at.now_ms])
             standing = [task for task in found if _stands(task, at)]
             same = [task for task in standing if task.offer_request_id == request_id]
+            again = [replace(task, deliveries=task.deliveries + 1) for task in same or standing]
+            await write_tasks(connection, again, at)
             if same or manager.presence is not Presence.AVAILABLE:
-                return Offers(manager.presence, same or standing)
+                return Offers(manager.presence, again)
             room = tasks_max - len(standing)
             fresh = await self._offer(connection, manager, found, request_id, room, at, news) if room > 0 else []
-            offered = [*standing, *(change.task for change in fresh)]
+            offered = [*again, *(change.task for change in fresh)]
             return Offers(manager.presence, offered, [(change.task.task_id, change.task.epoch) for change in fresh])
 
         return await self._database.transact(work)

@@ -44,6 +44,7 @@ CREATE TABLE tasks (
     lease_started_at_ms bigint,              -- real
     lease_expires_at_ms bigint,              -- real
     offer_request_id text NOT NULL DEFAULT '',
+    deliveries integer NOT NULL DEFAULT 0,
     rescind_reason text NOT NULL DEFAULT '',
     sequence bigint NOT NULL,
     changed_at_ms bigint NOT NULL,

@@ -1,5 +1,7 @@
 """AdminService: the roster. The rest comes with the web workbench and answers UNIMPLEMENTED."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
 from typing import Final
 

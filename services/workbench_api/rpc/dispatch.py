@@ -1,5 +1,7 @@
 """DispatchService: the router's side."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence

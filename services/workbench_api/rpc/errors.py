@@ -1,5 +1,7 @@
 """Own errors → gRPC status with google.rpc.ErrorInfo: one table, nowhere else."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn

@@ -1,5 +1,7 @@
 """The interceptor before every method: who calls, may they, how often, how long; and what every error becomes."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import logging

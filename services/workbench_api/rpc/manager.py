@@ -1,5 +1,7 @@
 """ManagerService: checks what comes in, asks the stores, renders what goes out. The manager is the token's subject."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import binascii
@@ -183,7 +185,7 @@ class ManagerRpc(manager_pb2_grpc.ManagerServiceServicer):
             withdrawing.add_done_callback(self._withdrawing.discard)
             raise
 
-    async def _take_back(self, looking: "asyncio.Future[Offers]") -> None:
+    async def _take_back(self, looking: asyncio.Future[Offers]) -> None:
         try:
             offers = await looking
             if offers.fresh:

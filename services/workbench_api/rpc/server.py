@@ -1,5 +1,7 @@
 """The gRPC server: services, health, reflection, guard, limits; opens a port and drains."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +81,6 @@ class RpcServer:
         await self._server.stop(grace=seconds)
         await self._servicers.managers.settle(1.0)
 
-    async def _say(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, status)
