@@ -1,7 +1,7 @@
 """Units of foreign files → units of the contract, exactly: decimal arithmetic, halves away from zero."""
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 FACTORS: Mapping[str, Decimal] = {
@@ -38,5 +38,5 @@ def converted(value: Any, factor: Decimal) -> int | None:
     try:
         number = Decimal(text) * factor
         return int(number.to_integral_value(rounding=ROUND_HALF_UP)) if abs(number) < Decimal(10) ** 19 else None
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):
         return None
