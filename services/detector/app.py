@@ -51,13 +51,12 @@ def add_checks(health: Health, worker: Worker) -> None:
 
 
 def rules_fault(worker: Worker) -> str | None:
-    """What keeps rules from being in force; refused sets are told while no later one replaced them."""
+    """What keeps rules from being in force. A refused set does no harm while an older one holds: see the metrics."""
     feed = worker.rules_or_none
     if feed is None or not feed.is_caught_up:
         return "the rules topic was not read to its end yet"
-    refused = {offset: why for offset, why in list(feed.refused.items()) if offset > feed.newest}
-    if refused:
-        return f"rule sets were refused: {refused}"
+    if feed.refused and feed.newest < 0:
+        return f"every published rule set was refused: {list(feed.refused.values())[-1]}"
     if feed.newest >= 0 and any(offset < 0 for offset in worker.announced().values()):
         return "rules are published, but not announced in every owned partition yet"
     return None

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -15,6 +15,7 @@ from services.transport.errors import TransportError
 from services.transport.kafka_admin import KafkaAdmin
 
 T = TypeVar("T")
+_CLOSE_SECONDS: Final = 2.0
 
 
 class BrokerAdmin:
@@ -40,8 +41,11 @@ class BrokerAdmin:
         """How many partitions the event log has."""
         return await self._call(lambda admin: admin.partition_count(EVENTS_TOPIC))
 
-    def close(self) -> None:
-        """Disconnect, without waiting for a call on its way."""
+    async def close(self) -> None:
+        """Disconnect; a call on its way is given a moment to end."""
+        with contextlib.suppress(TransportError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._open.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _call(self, ask: Callable[[KafkaAdmin], T]) -> T:

@@ -232,7 +232,7 @@ class _Reading:
 def _decoded(record: Any) -> tuple[str, dict[str, Any]]:
     """Name and fields of a state record; an unreadable one is counted and has no name."""
     try:
-        found = decode(record.value, allowed=(PAGE, MANIFEST))
+        found = decode(record.value or b"", allowed=(PAGE, MANIFEST))
     except Undecodable as fault:
         metrics.BROKEN_PAGES_TOTAL.inc()
         log.error("detector.state.undecodable", extra={"offset": record.offset, "reason": str(fault)})

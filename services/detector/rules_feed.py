@@ -110,10 +110,15 @@ class RulesFeed:
             self.refused[record.offset] = f"{key.decode(errors='replace')}: {fault}"
             metrics.RULE_ERRORS_TOTAL.inc()
             log.error("detector.rules.refused", extra={"offset": record.offset, "reason": str(fault)})
+            self._count()
             return
         self.compiled[record.offset] = compiled
-        metrics.RULE_SETS.set(len(self.compiled))
+        self._count()
         log.info("detector.rules.loaded", extra={"offset": record.offset, "version": version})
+
+    def _count(self) -> None:
+        metrics.RULE_SETS.set(len(self.compiled))
+        metrics.RULE_SETS_REFUSED.set(sum(offset > self.newest for offset in self.refused))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._moved.set()

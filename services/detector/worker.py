@@ -109,7 +109,7 @@ class Worker:
         await self.finish()
         await self.rules.close()
         await self._lag.close()
-        self._admin.close()
+        await self._admin.close()
         await self._producer.close(deadline_seconds=2.0)
 
     async def finish(self) -> None:

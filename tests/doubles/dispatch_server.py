@@ -1,4 +1,4 @@
-"""A workbench in memory behind a real gRPC server: it answers as dispatch.proto says, and tells what happened to tasks."""
+"""A workbench in memory behind a real gRPC server: it answers as dispatch.proto says and tells what becomes of tasks."""
 
 import queue
 import threading

@@ -35,6 +35,7 @@ RULES = "kairos.rules.v1"
 DEAD_LETTERS = "kairos.dead-letters.detector.v1"
 PARTITIONS = 4
 START_MS = 1_788_746_400_000  # 2026-09-07 09:20 +08:00
+ANCHOR_MS = time.time_ns() // 1_000_000
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -49,7 +50,7 @@ class Detector:
             **{key: value for key, value in os.environ.items() if not key.startswith("KAIROS_")},
             "KAIROS_ENVIRONMENT": "test",
             "KAIROS_KAFKA_BOOTSTRAP": bootstrap,
-            "KAIROS_CLOCK": f"{START_MS},1,{START_MS}",
+            "KAIROS_CLOCK": f"{START_MS},1,{ANCHOR_MS}",
             "KAIROS_DETECTOR_METRICS_PORT": str(self.port),
             "KAIROS_DETECTOR_ENGINE": "tests.doubles.counting_engine:ENGINE",
             "KAIROS_DETECTOR_TURN_SECONDS": "1",

@@ -87,7 +87,7 @@ def test_chaos_plan_reads_steps_and_the_star() -> None:
 
 @pytest.mark.parametrize("text", ["lunch=0.5", "page=2", "page=x", "page"])
 def test_a_wrong_chaos_plan_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # float() and ours
+    with pytest.raises(ValueError):  # float() and ours
         parse_chaos(text)
 
 
