@@ -44,15 +44,20 @@ def draft(facts: CustomerFacts, decision: Decision, now_ms: int) -> Draft | None
     """The card that this customer could get now, or None."""
     if not decision.ready or facts.view is None or facts.card is not None:
         return None
-    moments = tuple(sorted(decision.ready, key=order_key)[:MOMENTS_PER_CARD])
-    ready_at_ms = min(moment.ready_at_ms or now_ms for moment in moments)
+    moments = tuple(sorted(decision.ready, key=_lead_key)[:MOMENTS_PER_CARD])
+    tier = facts.view.tier
     return Draft(
         task_id=task_id_of(moments[0].moment_id),
         view=facts.view,
         moments=moments,
-        score=score(moments[0], now_ms, tier=facts.view.tier),
-        ready_at_ms=ready_at_ms,
+        score=max((score(moment, now_ms, tier=tier) for moment in moments), key=lambda found: found.total),
+        ready_at_ms=min(moment.ready_at_ms or now_ms for moment in moments),
     )
+
+
+def _lead_key(moment: Moment) -> tuple[int, bool, tuple[int, float, int, str]]:
+    """The order of a card: class first; a moment that led a task before leads it again, so that its tries go on."""
+    return (moment.priority, moment.task_id != task_id_of(moment.moment_id), order_key(moment))
 
 
 def plan_round(

@@ -1,4 +1,4 @@
-"""A workbench in memory behind a real gRPC server: it answers as dispatch.proto says and tells what becomes of tasks."""
+"""A workbench in memory behind a real gRPC server: it answers as dispatch.proto says, tells of each task."""
 
 import queue
 import threading
@@ -95,6 +95,16 @@ class DispatchServer(dispatch_pb2_grpc.DispatchServiceServicer):
             time.sleep(0.002)
         raise AssertionError(f"no {count} tasks within {seconds} s: {self.states}")
 
+    def wait_for_version(self, task_id: str, version: int, *, seconds: float = 10.0) -> task_pb2.Task:
+        """The task once it was dispatched in this version. Fails after the deadline."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self._lock:
+                if self.tasks[task_id].version == version:
+                    return self.tasks[task_id]
+            time.sleep(0.002)
+        raise AssertionError(f"version {version} did not come within {seconds} s")
+
     def DispatchTasks(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  # named by the contract
         self._admit(context)
         assert 1 <= len(request.tasks) <= 500
@@ -124,7 +134,7 @@ class DispatchServer(dispatch_pb2_grpc.DispatchServiceServicer):
                 yield dispatch_pb2.WatchCapacityResponse(managers=[self.managers[changed]])
 
     def _admit(self, context: grpc.ServicerContext) -> None:
-        principal = verify(self._key, token_of(context.invocation_metadata()))  # type: ignore[arg-type]
+        principal = verify(self._key, token_of(context.invocation_metadata()))
         assert principal.role == "router", principal
         if self.fail_next:
             context.abort(self.fail_next.pop(0), "as the test wants")

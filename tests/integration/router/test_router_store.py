@@ -104,7 +104,10 @@ class World:
         self.dispatcher = Dispatcher(db, self.workbench, self.capacity, self.clock)
 
     def read(self, **records: list[dict[str, Any]]) -> None:
-        take_in(self.db, Batch(**records), self.clock.now_ms())
+        batch = Batch()
+        for kind, found in records.items():
+            getattr(batch, kind).extend(found)
+        take_in(self.db, batch, self.clock.now_ms())
 
     def customer(self, customer_id: int = 1, *, log_offset: int = 1, **fields: Any) -> None:
         value = encode("kairos.events.v1.CustomerEvent", customer(customer_id, **fields))
@@ -224,7 +227,7 @@ def test_a_second_moment_waits_for_the_open_card_and_joins_the_next(world: World
     assert world.row(first["moment_id"]) == ("CARD", "on_card")
     assert world.row(second["moment_id"]) == ("CARD", "on_card")
     card = world.db.execute("SELECT version, manager_id, cardinality(moment_ids) FROM cards WHERE is_open").fetchone()
-    assert card is not None and card[1:] == ("m2", 2), "another manager than the one who declined"
+    assert card == (2, "m2", 2), "the same task again, with another manager than the one who declined"
 
 
 def test_a_completed_task_settles_the_cap_and_the_next_moment_waits(world: World) -> None:
@@ -302,7 +305,7 @@ def test_an_unanswered_dispatch_is_sent_again_unchanged(world: World) -> None:
     world.workbench.unavailable = False
     world.turn()
     assert world.row(m["moment_id"]) == ("CARD", "on_card")
-    assert len(set(world.workbench.sent)) == 1 and len(world.workbench.sent) == 2
+    assert world.workbench.sent == [world.workbench.sent[0]] * 2
 
 
 def test_a_task_event_tells_what_a_lost_answer_did_not(world: World) -> None:
@@ -329,7 +332,7 @@ def test_a_suspension_between_plan_and_answer_leaves_a_tombstone_and_no_resend(w
     world.workbench.unavailable = False
     world.workbench.rescind_answer = ("tombstone", True)
     world.turn()
-    assert len(world.workbench.sent) == 1 and len(world.workbench.rescinded) == 1
+    assert [len(world.workbench.sent), len(world.workbench.rescinded)] == [1, 1]
     assert world.row(m["moment_id"]) == ("PENDING", "line_suspended")
     assert world.card()[2] == "RESCINDED"
 
@@ -353,8 +356,7 @@ def test_refusals_of_the_workbench_end_in_a_row_with_a_reason(
 
     world.workbench.answers[task_id_of(m["moment_id"])] = (outcome, reason)
     world.turn()
-    expected = ("PENDING", "no_capacity") if outcome == "manager_away" else row
-    assert world.row(m["moment_id"]) in (row, expected)
+    assert world.row(m["moment_id"]) == row
     assert len(world.workbench.sent) == 1, "not in a circle"
 
 
