@@ -52,7 +52,7 @@ FAULTS = (
     Fault(kind="customer", field="city", value="XX", reason="unknown_value"),
     Fault(kind="customer", field="quiet_windows", value=["25:00-26:00"], reason="bad_format"),
     Fault(kind="line-status", field="status", value="ASLEEP", reason="unknown_value"),
-    Fault(kind="roaming", field="country", value="JPN", reason="bad_format"),
+    Fault(kind="roaming", field="country", value="JPN", reason="unknown_value"),
     Fault(kind="handset-change", field="device_tac", value="12AB", reason="bad_format"),
     Fault(kind="service-order", field="effective_on", value="2026-02-30", reason="bad_format"),
     Fault(kind="inquiry", field="topic", value="WEATHER", reason="unknown_value"),

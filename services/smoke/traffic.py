@@ -45,7 +45,8 @@ class Traffic:
     async def background(self, parts: SessionPlan) -> None:
         """The harmless events: half through each live door, in some sessions a part as a file; some sent twice."""
         where = (parts.session.day, parts.session.part)
-        events = [with_phone(event, number) for number, event in enumerate(parts.background)]
+        in_kinds = sorted(parts.background, key=lambda event: event.kind)  # few, long requests; order does not matter
+        events = [with_phone(event, number) for number, event in enumerate(in_kinds)]
         as_file: list[Event] = []
         if where in FILE_SESSIONS:
             as_file, events = events[: len(events) // 2], events[len(events) // 2 :]

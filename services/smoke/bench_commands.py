@@ -1,0 +1,151 @@
+"""`kairos bench`: runs the programs of benchmarks/, keeps their JSON in var/bench/, renders docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from services.smoke.bench_page import render_page
+from services.smoke.stack_process import StackFailed, StackProcess
+
+app = typer.Typer(help="Measure the figures of docs/benchmarks.md. 性能测量。", add_completion=False)
+
+BENCH_SECONDS = 900.0
+CLOCK_START = "2026-09-07T09:50:00+08:00"
+PAGE = Path("docs/benchmarks.md")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One program. needs_stack: a fresh stack is started for it, and stopped after it."""
+
+    name: str
+    module: str
+    about: str
+    needs_stack: bool
+    args: tuple[str, ...] = ()
+
+
+BENCHES = {
+    bench.name: bench
+    for bench in (
+        Bench(name="engine", module="benchmarks.engine_alone", about="the engine in process", needs_stack=False),
+        Bench(name="detector", module="benchmarks.detector_first", about="Kafka to moments", needs_stack=False),
+        Bench(name="ingest", module="benchmarks.ingest_doors", about="each door of ingest", needs_stack=True),
+        Bench(name="latency", module="benchmarks.event_to_poll", about="event to waiting poll", needs_stack=True),
+    )
+}
+
+
+@app.callback(invoke_without_command=True)
+def bench(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(BENCHES)}; all by default.")] = "all",
+    page: Annotated[bool, typer.Option(help="Render docs/benchmarks.md from the results.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Only the JSON line on stdout.")] = False,
+) -> None:
+    """Run one or all benchmarks; the last line is one JSON object with every figure.
+
+    逐项测量，结果写入 var/bench/，并更新 docs/benchmarks.md。
+    """
+    if name != "all" and name not in BENCHES:
+        raise typer.BadParameter(f"want all or one of {', '.join(BENCHES)}")
+    home = Path(os.environ.get("KAIROS_VAR_DIR", "var"))
+    chosen = list(BENCHES.values()) if name == "all" else [BENCHES[name]]
+    failed = []
+    for each in chosen:
+        print(f"bench {each.name}: {each.about} ...", file=sys.stderr, flush=True)
+        result = asyncio.run(run_bench(each, home))
+        if result is None:
+            failed.append(each.name)
+            continue
+        keep_result(home / "bench", each, result)
+    results = read_results(home / "bench")
+    if page and PAGE.parent.is_dir():
+        PAGE.write_text(render_page(results), encoding="utf-8")
+    if not as_json:
+        for measured in (each.name for each in chosen if each.name in results):
+            print(f"{measured}: {json.dumps(results[measured]['figures'])}")
+    print(json.dumps({each.name: results.get(each.name, {}).get("figures") for each in chosen}))
+    raise typer.Exit(1 if failed else 0)
+
+
+async def run_bench(each: Bench, home: Path) -> dict[str, Any] | None:
+    """Run one program, with a stack of its own when it needs one; None when it failed."""
+    if not each.needs_stack:
+        return await asyncio.to_thread(run_program, each, home)
+    stack = StackProcess(home / "bench-run", start=CLOCK_START, jars_dir=home)
+    try:
+        await stack.open(lambda line: print(f"bench: {line}", file=sys.stderr))
+        return await asyncio.to_thread(run_program, each, stack.var_dir)
+    except StackFailed as exc:
+        print(f"kairos bench: {exc}", file=sys.stderr)
+        return None
+    finally:
+        await asyncio.to_thread(stack.close)
+
+
+def run_program(each: Bench, var_dir: Path) -> dict[str, Any] | None:
+    """Run the program and read the last line of its output."""
+    env = {**os.environ, "KAIROS_VAR_DIR": str(var_dir)}
+    command = [sys.executable, "-m", each.module, *each.args, "--json"]
+    try:
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, timeout=BENCH_SECONDS, check=False)
+        figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (subprocess.TimeoutExpired, json.JSONDecodeError, IndexError) as exc:
+        print(f"kairos bench: {each.name}: {type(exc).__name__}", file=sys.stderr)
+        return None
+    return figures if done.returncode == 0 else None
+
+
+def keep_result(folder: Path, each: Bench, figures: dict[str, Any]) -> None:
+    """Write one result beside what it was measured on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {
+        "name": each.name,
+        "about": each.about,
+        "command": f"kairos bench {each.name}",
+        "measured_at": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "figures": figures,
+    }
+    (folder / f"{each.name}.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_results(folder: Path) -> dict[str, dict[str, Any]]:
+    """The newest result of every benchmark that has one."""
+    found = {}
+    for name in BENCHES:
+        path = folder / f"{name}.json"
+        if path.exists():
+            found[name] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "processor": processor_name(),
+        "python": platform.python_version(),
+    }
+
+
+def processor_name() -> str:
+    """The processor by its own name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,64 @@
+"""Renders docs/benchmarks.md from the results of the benchmarks; pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+HEAD = """# Benchmarks
+
+Figures of this very code with the command that measures each; `make bench` measures all of them and renders this page.
+Generators, brokers, database and services share one machine, so rates are a floor, and CPU per event tells more than
+events per second. Results as JSON: `var/bench/`.
+
+基准测试：以下数字均由所列命令在同一台机器上测得；发送端、Kafka、PostgreSQL 与各服务共用处理器。
+"""
+
+
+def render_page(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The whole page; benchmarks without a result are left out."""
+    return "\n".join([HEAD, *(section(result) for result in results.values())])
+
+
+def section(result: Mapping[str, Any]) -> str:
+    """One benchmark: its command, machine and figures."""
+    machine = result["machine"]
+    lines = [
+        f"## {result['name']}: {result['about']}",
+        "",
+        f"`{result['command']}`, {result['measured_at'][:10]}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
+        f" {machine['processor']}, Python {machine['python']}",
+        "",
+        *table(result["figures"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def table(figures: Mapping[str, Any]) -> list[str]:
+    """A table: a row per named group of figures, or one row per figure where they are plain."""
+    groups = {name: value for name, value in figures.items() if isinstance(value, Mapping)}
+    lines: list[str] = []
+    if groups:
+        columns = list(dict.fromkeys(name for group in groups.values() for name in group))
+        lines += [
+            "| | " + " | ".join(column.replace("_", " ") for column in columns) + " |",
+            "|---" * (len(columns) + 1) + "|",
+        ]
+        for name, group in groups.items():
+            lines.append(f"| {name} | " + " | ".join(shown(group.get(column)) for column in columns) + " |")
+    plain = {name: value for name, value in figures.items() if name not in groups}
+    if plain:
+        lines += [""] if lines else []
+        lines += ["| figure | value |", "|---|---|"]
+        lines += [f"| {name.replace('_', ' ')} | {shown(value)} |" for name, value in plain.items()]
+    return lines
+
+
+def shown(value: Any) -> str:
+    """A figure as people read it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
