@@ -20,7 +20,7 @@ from services.stack.endpoints import Endpoints
 
 PROBE_SECONDS = 2.0
 ANSWER_BYTES = 8 * 1024 * 1024
-LOCAL_ZONE = ZoneInfo("Asia/Shanghai")  # the customers' calendar, which quiet hours and rules follow
+CUSTOMER_ZONE = ZoneInfo("Asia/Shanghai")  # quiet hours and rules follow the customers' calendar
 
 Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
 
@@ -117,7 +117,7 @@ def render(status: Status, *, clear: bool = False) -> None:
     for each in status.processes:
         colour = "red" if each.fault or each.state in ("waiting", "starting") else "green"
         says = each.fault or (f"last ended with {each.last_exit}" if each.restarts else "")
-        table.add_row(each.name, f"[{colour}]{each.state}[/]", _shown(each.pid), str(each.restarts), says)
+        table.add_row(each.name, f"[{colour}]{each.state}[/]", str(each.pid or "-"), str(each.restarts), says)
     console.print(table)
     console.print()
     for heading, text in _lines(status):
@@ -214,7 +214,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def _local_time(now_ms: int) -> str:
-    return datetime.fromtimestamp(now_ms / 1000, LOCAL_ZONE).isoformat(sep=" ", timespec="seconds")
+    return datetime.fromtimestamp(now_ms / 1000, CUSTOMER_ZONE).isoformat(sep=" ", timespec="seconds")
 
 
 def _shown(value: int | None) -> str:

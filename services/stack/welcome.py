@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from services.clock import ClockFile
 from services.stack.endpoints import Endpoints
 
-FIRST_EVENT = (
-    '{"event_id": "first-1", "customer_id": 1000001, "source": "billing",'
-    ' "occurred_at": "2026-09-07T09:55:00+08:00", "balance_fen": 350}'
-)
+CUSTOMER_ZONE = ZoneInfo("Asia/Shanghai")
 
 
 def welcome_text(endpoints: Endpoints, *, is_demo: bool) -> str:
@@ -24,7 +25,8 @@ def welcome_text(endpoints: Endpoints, *, is_demo: bool) -> str:
     lines += _entry(
         "send the first event",
         "发送第一个事件",
-        f"curl -sS {endpoints.ingest_http}/v1/events/balance -H 'Content-Type: application/json' -d '{FIRST_EVENT}'",
+        f"curl -sS {endpoints.ingest_http}/v1/events/balance -H 'Content-Type: application/json'"
+        f" -d '{_first_event(endpoints)}'",
     )
     lines += _entry("check the installation", "检查", f"{kairos} doctor")
     lines += ["  metrics 指标"]
@@ -39,6 +41,20 @@ def program() -> str:
     """How to call this very program from here."""
     beside = Path(sys.executable).parent / "kairos"
     return _near(beside) if beside.exists() else "kairos"
+
+
+def _first_event(endpoints: Endpoints) -> str:
+    now_ms = ClockFile(Path(endpoints.clock.removeprefix("@"))).now_ms()
+    occurred_at = datetime.fromtimestamp(now_ms / 1000, CUSTOMER_ZONE).isoformat(timespec="seconds")
+    return json.dumps(
+        {
+            "event_id": "first-1",
+            "customer_id": 1000001,
+            "source": "billing",
+            "occurred_at": occurred_at,
+            "balance_fen": 350,
+        }
+    )
 
 
 def _entry(english: str, chinese: str, command: str) -> list[str]:
