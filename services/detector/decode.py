@@ -1,0 +1,298 @@
+"""Records of a chunk → one event table in log order, ticks, customer records, poison.
+
+The compiled walk of `engine.wire` reads the fast kinds; what it does not accept is read alone with `schemas.codec`, so one bad
+record never harms its neighbours: it becomes a `Poison` with its reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.cities import CITIES, SEGMENTS
+from schemas.codec import Undecodable, decode
+from schemas.limits import EARLIEST_MS
+from services.detector.engine import wire
+from services.detector.engine.layout import INT32_MAX
+
+Int64s = npt.NDArray[np.int64]
+
+PROFILE_COLUMNS = (
+    "codes", "birthday", "joined", "contract_ends", "arpu", "plan_fee", "plan_voice", "plan_data", "plan_sms",
+    "plan_capabilities", "owner", "deputy", "brand", "auto_pay",
+)  # fmt: skip
+"""Columns of `DecodedChunk.profiles`; unknown numbers are -1, unknown dates and text keys 0."""
+CITY_CODES: Mapping[str, int] = {code: number for number, code in enumerate(CITIES, 1)}
+SEGMENT_CODES: Mapping[str, int] = {code: number for number, code in enumerate(SEGMENTS, 1)}
+"""Numbers of cities and segments in the state: their place in cities.toml, which is only ever appended to. 0 = unknown."""
+TIERS = ("UNKNOWN", "TOP", "HIGH", "MID", "LOW")
+LUNAR = 2
+_CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
+_TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
+
+
+class RawRecord(Protocol):
+    """A record as Kafka has it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A record that is no event and no tick; it goes to the dead letters as it came."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A clock reading in the log. row: how many events of the chunk come before it."""
+
+    offset: int
+    row: int
+    now_ms: int
+    rules_offset: int
+
+
+@dataclass
+class DecodedChunk:
+    """Records of one partition in log order. The arrays have one row per event; their meaning is in `engine.wire`.
+
+    kind (n,) int8; customer, occurred, ingested, ident, offset (n,) int64; history (n,) bool; rank (n, 2) int64;
+    payload (n, 5) int64; code (n,) int64. For customer records payload A is the row in `profiles`.
+    texts: what text keys of this chunk stand for.
+    """
+
+    partition: int
+    first_offset: int
+    next_offset: int
+    kind: npt.NDArray[np.int8]
+    offset: Int64s
+    customer: Int64s
+    occurred: Int64s
+    ingested: Int64s
+    history: npt.NDArray[np.bool_]
+    ident: Int64s
+    rank: Int64s
+    payload: Int64s
+    code: Int64s
+    profiles: Int64s
+    texts: dict[int, str] = field(default_factory=dict)
+    ticks: list[Tick] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
+    customers: list[tuple[bytes, bytes, int]] = field(default_factory=list)
+
+    @property
+    def events(self) -> int:
+        """How many events the chunk has."""
+        return int(self.kind.size)
+
+
+class _Refused(Exception):
+    """Decoded, but no event of this log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def decode_chunk(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
+    """Decode the records of one partition; never raises for what is in them."""
+    values = [record.value or b"" for record in records]
+    keys = [record.key or b"" for record in records]
+    n = len(records)
+    chunk = _empty(partition, records)
+    status = np.zeros(n, np.int8)
+    spans = np.zeros((n, 4), np.int64)
+    joined = b"".join(values)
+    others = wire.read_records(
+        _bytes(joined), _ends(values), _bytes(b"".join(keys)), _ends(keys),
+        wire.PROGRAMS.of_schema, wire.PROGRAMS.kinds, wire.PROGRAMS.lengths, wire.PROGRAMS.steps,
+        wire.PROGRAMS.capabilities, status, chunk.kind, chunk.customer, chunk.occurred, chunk.ingested, chunk.history,
+        chunk.ident, chunk.rank, chunk.payload, chunk.code, spans,
+    )  # fmt: skip
+    _collect_texts(chunk, status, spans, joined)
+    if others:
+        _read_alone(chunk, records, status)
+    return chunk
+
+
+def _empty(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
+    n = len(records)
+    first = records[0].offset if n else 0
+    return DecodedChunk(
+        partition=partition,
+        first_offset=first,
+        next_offset=records[-1].offset + 1 if n else 0,
+        kind=np.zeros(n, np.int8),
+        offset=np.fromiter([record.offset for record in records], np.int64, n),
+        customer=np.zeros(n, np.int64),
+        occurred=np.zeros(n, np.int64),
+        ingested=np.zeros(n, np.int64),
+        history=np.zeros(n, np.bool_),
+        ident=np.zeros(n, np.int64),
+        rank=np.zeros((n, 2), np.int64),
+        payload=np.zeros((n, wire.PAYLOAD_COLUMNS), np.int64),
+        code=np.zeros(n, np.int64),
+        profiles=np.zeros((0, len(PROFILE_COLUMNS)), np.int64),
+    )
+
+
+def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data or b"\0", np.uint8)
+
+
+def _ends(parts: Sequence[bytes]) -> Int64s:
+    return np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), dtype=np.int64)
+
+
+def _collect_texts(chunk: DecodedChunk, status: npt.NDArray[np.int8], spans: Int64s, joined: bytes) -> None:
+    """Note what the text keys stand for, of the rare kinds whose texts findings tell."""
+    for kind, columns in _TEXTS_OF_KIND.items():
+        for row in np.flatnonzero((chunk.kind == kind) & (status == wire.ACCEPTED)):
+            for column in columns:
+                key = int(chunk.payload[row, column])
+                if key:
+                    start, end = spans[row, 2 * column], spans[row, 2 * column + 1]
+                    chunk.texts[key] = joined[start:end].decode("ascii")
+
+
+def _read_alone(chunk: DecodedChunk, records: Sequence[RawRecord], status: npt.NDArray[np.int8]) -> None:
+    """Read what the walk left; drop from the table what is no event."""
+    profiles: list[list[int]] = []
+    keep = status == wire.ACCEPTED
+    ticks: list[tuple[int, Tick]] = []
+    for i in np.flatnonzero(~keep).tolist():
+        record = records[i]
+        try:
+            name, fields = _decoded(record)
+            kind = wire.RECORDS[name]
+            if kind == wire.TICK:
+                ticks.append((i, Tick(record.offset, 0, fields["now"], fields["rules_offset"])))
+                continue
+            _fill_row(chunk, i, kind, fields, record.key)
+        except (Undecodable, _Refused) as bad:
+            chunk.poison.append(Poison(record.offset, record.key, record.value, str(bad.reason)))
+            continue
+        keep[i] = True
+        if kind == wire.CUSTOMER:
+            chunk.payload[i, wire.A] = len(profiles)
+            profiles.append(_profile(fields, chunk.texts))
+            assert record.key is not None
+            assert record.value is not None
+            chunk.customers.append((record.key, record.value, record.offset))
+    if profiles:
+        chunk.profiles = np.array(profiles, np.int64)
+    rows_before = np.cumsum(keep)
+    chunk.ticks = [Tick(t.offset, int(rows_before[i]), t.now_ms, t.rules_offset) for i, t in ticks]
+    for name in ("kind", "offset", "customer", "occurred", "ingested", "history", "ident", "rank", "payload", "code"):
+        setattr(chunk, name, np.ascontiguousarray(getattr(chunk, name)[keep]))
+
+
+def _decoded(record: RawRecord) -> tuple[str, dict[str, Any]]:
+    if record.value is None:
+        raise _Refused("no_value")
+    found = decode(record.value, allowed=wire.RECORDS.keys())
+    if found.name == "kairos.control.v1.Tick":
+        if record.key is not None:
+            raise _Refused("tick_with_key")
+        if not 0 <= found.record["now"] < wire.LATEST_MS or found.record["rules_offset"] < -1:
+            raise _Refused("out_of_range")
+    return found.name, found.record
+
+
+def _fill_row(chunk: DecodedChunk, i: int, kind: int, fields: Mapping[str, Any], key: bytes | None) -> None:
+    """Put one event read alone into row i; raises _Refused."""
+    customer, source, event_id = fields["customer_id"], fields["source"], fields["event_id"]
+    if key != b"%d" % customer:
+        raise _Refused("key_mismatch")
+    if not (customer >= 1 and 1 <= len(event_id) <= 64 and 1 <= len(source) <= 32):
+        raise _Refused("out_of_range")
+    if not (EARLIEST_MS <= fields["occurred_at"] < wire.LATEST_MS and 0 <= fields["ingested_at"] < wire.LATEST_MS):
+        raise _Refused("out_of_range")
+    chunk.kind[i], chunk.customer[i], chunk.history[i] = kind, customer, fields["history"]
+    chunk.occurred[i], chunk.ingested[i] = fields["occurred_at"], fields["ingested_at"]
+    chunk.ident[i] = wire.source_text_key(source, event_id)
+    chunk.rank[i] = wire.text_rank(source, event_id) if kind != wire.USAGE else (0, 0)
+    payload, code = [0] * wire.PAYLOAD_COLUMNS, 0
+    for name, (place, flag) in wire.PLACES[kind].items():
+        is_keyed = flag == wire.KEYED_WITH_SOURCE and place < wire.PAYLOAD_COLUMNS
+        value = _number(kind, name, fields[name], source=source if is_keyed else "", texts=chunk.texts)
+        if place < wire.PAYLOAD_COLUMNS:
+            payload[place] = value
+        else:
+            code |= value << flag
+    chunk.payload[i], chunk.code[i] = payload, code
+
+
+def _number(kind: int, name: str, value: Any, *, source: str, texts: dict[int, str]) -> int:
+    """Return a field as the number that the walk would have made of it; raises _Refused."""
+    if value is None:
+        return 0
+    if name in wire.SYMBOLS[kind]:
+        return wire.SYMBOLS[kind][name].index(value)
+    if name == "cycle":
+        if wire.cycle_number(value) < 0:
+            raise _Refused("out_of_range")
+        return wire.cycle_number(value)
+    if isinstance(value, str):
+        key = wire.source_text_key(source, value) if source else wire.text_key(value)
+        texts[key] = value
+        return key
+    if isinstance(value, list):
+        return capability_bits(value)
+    return int(value)
+
+
+def capability_bits(words: Sequence[str]) -> int:
+    """Return the bits of the known capabilities."""
+    return sum(1 << bit for bit, word in enumerate(wire.CAPABILITIES) if word in words)
+
+
+def _profile(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
+    """Return a customer record as the columns of the state."""
+    tier = TIERS.index(fields["tier"]) if fields["tier"] in TIERS else 0
+    codes = (
+        CITY_CODES.get(fields["city"], 0)
+        | SEGMENT_CODES.get(fields["segment"] or "", 0) << 8
+        | tier << 16
+        | _CALENDARS.get(fields["birthday_calendar"], 0) << 20
+    )
+    return [
+        codes,
+        birthday_number(fields["birthday"]),
+        fields["joined_on"] or 0,
+        fields["contract_ends_on"] or 0,
+        *(_bounded(fields[n]) for n in ("arpu_fen", "plan_fee_fen", "plan_voice_seconds", "plan_data_kib", "plan_sms")),
+        capability_bits(fields["plan_capabilities"]),
+        *(
+            _number(wire.CUSTOMER, n, fields[n], source="", texts=texts)
+            for n in ("owner_manager_id", "deputy_manager_id", "brand")
+        ),
+        int(fields["auto_pay"]),
+    ]
+
+
+def birthday_number(text: str | None) -> int:
+    """Return month * 100 + day of `YYYY-MM-DD` or `MM-DD`; 0 when there is none to be read."""
+    parts = (text or "").split("-")[-2:]
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) == 2 for part in parts):
+        return 0
+    month, day = int(parts[0]), int(parts[1])
+    return month * 100 + day if 1 <= month <= 12 and 1 <= day <= 31 else 0
+
+
+def _bounded(value: int | None) -> int:
+    return -1 if value is None else max(-1, min(value, INT32_MAX))

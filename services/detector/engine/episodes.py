@@ -1,0 +1,175 @@
+"""The life of a moment: raised, told again, resolved; hysteresis, cool-down, due times. Compiled; knows no rule.
+
+A rule has one episode row per customer, or one per case where its moments are about cases (complaints). The row stays after
+the episode has ended, for its revision, its cool-down and whether the rule is armed.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from services.detector.engine.jit import kernel
+from services.detector.engine.kernel import MINUTE_MS, drop_case, find_case, get64, new_case, set64
+from services.detector.engine.layout import (
+    CASES,
+    COMPLAINT,
+    COMPLAINT_ID,
+    DISARMED,
+    DUE,
+    EPISODE,
+    EPISODE_AT,
+    EPISODE_BITS,
+    EPISODE_COOL_DAY,
+    EPISODE_DUE,
+    EPISODE_EXPIRES,
+    EPISODE_KEPT,
+    EPISODE_KEY,
+    EPISODE_RULE,
+    EPISODE_WATCH,
+    FLAGS,
+    INT32_MAX,
+    NEXT,
+    OPEN,
+    PENDING,
+    REVISION_SHIFT,
+    TYPE,
+)
+
+NOTHING, RAISED, UPDATED, RESOLVED = range(4)
+"""What a judgement tells; the numbers of MomentState."""
+
+
+@kernel
+def find_episode(st: Any, s: int, pool: Any, rule: int, by_case: bool, key: Any) -> Any:
+    """Return the rule's row, or its row for this key where it has one per case; 0 when there is none."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule:
+            if not by_case or get64(pool, row, EPISODE_KEY) == key:
+                return row
+        row = np.int64(pool[row, NEXT])
+    return row
+
+
+@kernel
+def is_open(pool: Any, row: Any, at: Any) -> bool:
+    """True when the row has an episode that has neither ended nor expired."""
+    return row != 0 and pool[row, EPISODE_BITS] & OPEN != 0 and at < get64(pool, row, EPISODE_EXPIRES)
+
+
+@kernel
+def has_open(st: Any, s: int, pool: Any, rule: int, at: Any) -> bool:
+    """True when the customer has an open episode of a rule."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule and is_open(pool, row, at):
+            return True
+        row = np.int64(pool[row, NEXT])
+    return False
+
+
+@kernel
+def end_if(pool: Any, row: Any, at: Any, ends: bool) -> Any:
+    """Close an open episode whose end condition holds; an expired one closes silently. Returns RESOLVED or NOTHING."""
+    if row == 0 or pool[row, EPISODE_BITS] & OPEN == 0:
+        return NOTHING
+    if at >= get64(pool, row, EPISODE_EXPIRES):
+        pool[row, EPISODE_BITS] &= ~OPEN
+        set64(pool, row, EPISODE_DUE, np.int64(0))
+        return NOTHING
+    if not ends:
+        return NOTHING
+    pool[row, EPISODE_BITS] = (pool[row, EPISODE_BITS] & ~OPEN) + (1 << REVISION_SHIFT)
+    set64(pool, row, EPISODE_DUE, np.int64(0))
+    return RESOLVED
+
+
+@kernel
+def update_if(pool: Any, row: Any, watch: Any, expires: Any, due: Any, now: Any) -> Any:
+    """Tell an open episode again when what it watches has changed. Returns UPDATED or NOTHING."""
+    set64(pool, row, EPISODE_DUE, due if due > now else np.int64(0))
+    if pool[row, EPISODE_WATCH] == np.int32(watch):
+        return NOTHING
+    pool[row, EPISODE_WATCH] = np.int32(watch)
+    pool[row, EPISODE_BITS] += 1 << REVISION_SHIFT
+    set64(pool, row, EPISODE_EXPIRES, expires)
+    return UPDATED
+
+
+@kernel
+def may_open(pool: Any, row: Any, day: Any) -> bool:
+    """True when neither an open episode, nor a missing re-arming, nor the cool-down forbids to raise."""
+    if row == 0:
+        return True
+    return pool[row, EPISODE_BITS] & (OPEN | DISARMED) == 0 and day >= pool[row, EPISODE_COOL_DAY]
+
+
+@kernel
+def rearm(pool: Any, row: Any) -> None:
+    """Let the rule raise again."""
+    if row != 0:
+        pool[row, EPISODE_BITS] &= ~DISARMED
+
+
+@kernel
+def open_episode(st: Any, s: int, pool: Any, meta: Any, row: Any, rule: int, key: Any, key_at: Any, expires: Any,
+                 cool_day: Any, disarms: bool, kept: Any, watch: Any, due: Any, now: Any) -> Any:  # fmt: skip
+    """Open an episode, in the rule's row if it has one; return the row. The same key again counts its revisions on."""
+    if row == 0:
+        row = np.int64(new_case(st, s, pool, meta, EPISODE))
+    revision = np.int32(0)
+    if get64(pool, row, EPISODE_KEY) == key and get64(pool, row, EPISODE_AT) == key_at:
+        revision = pool[row, EPISODE_BITS] >> REVISION_SHIFT
+    pool[row, EPISODE_RULE] = rule
+    pool[row, EPISODE_BITS] = np.int32((revision + 1) << REVISION_SHIFT | OPEN | (DISARMED if disarms else 0))
+    set64(pool, row, EPISODE_KEY, key)
+    set64(pool, row, EPISODE_AT, key_at)
+    set64(pool, row, EPISODE_EXPIRES, expires)
+    set64(pool, row, EPISODE_DUE, due if due > now else np.int64(0))
+    pool[row, EPISODE_COOL_DAY] = cool_day
+    pool[row, EPISODE_KEPT] = np.int32(min(kept, np.int64(INT32_MAX)))
+    pool[row, EPISODE_WATCH] = np.int32(watch)
+    return row
+
+
+@kernel
+def drop_orphans(st: Any, s: int, pool: Any, meta: Any, rule: int) -> Any:
+    """Forget the episodes of a rule about complaints that are no longer kept; return how many were open."""
+    dropped = 0
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        following = np.int64(pool[row, NEXT])
+        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule:
+            if find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, get64(pool, row, EPISODE_KEY)) == 0:
+                dropped += pool[row, EPISODE_BITS] & OPEN
+                drop_case(st, s, pool, meta, row)
+        row = following
+    return dropped
+
+
+@kernel
+def refresh_due(st: Any, s: int, pool: Any, page_due: Any) -> None:
+    """Set the minute at which the customer must be looked at next, and that of the page if it is earlier."""
+    due = np.int64(1) << 62
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_BITS] & OPEN:
+            at = get64(pool, row, EPISODE_DUE)
+            if at != 0:
+                due = min(due, at // MINUTE_MS)
+        row = np.int64(pool[row, NEXT])
+    if st[s, FLAGS] & PENDING:
+        due = np.int64(1)
+    st[s, DUE] = np.int32(due) if due < INT32_MAX else np.int32(0)
+    page = s >> 9
+    if st[s, DUE] != 0 and (page_due[page] == 0 or st[s, DUE] < page_due[page]):
+        page_due[page] = st[s, DUE]
+
+
+@kernel
+def watched(value: Any, number: Any) -> Any:
+    """Mix a number into the hash of what is watched."""
+    x = np.uint64(value) ^ np.uint64(np.int64(number))
+    x *= np.uint64(0x9E3779B97F4A7C15)
+    x ^= x >> np.uint64(29)
+    return np.int64(x & np.uint64(0x7FFFFFFF))

@@ -1,0 +1,506 @@
+"""What happens to a customer's record: compiled functions over `st` (slots × words) and `pool` (rows of cases).
+
+Everything is integer arithmetic on event time; nothing here knows a rule. `s` is a slot, `at` UTC milliseconds, `day` a local
+day since 1970, `meta` the pool's counters (first free row, rows ever used).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from services.detector.engine.jit import kernel
+from services.detector.engine.layout import (
+    AUTO_PAY,
+    BALANCE,
+    BALANCE_AT,
+    BALANCE_RANK,
+    BALANCE_REASON,
+    CASE_WORDS,
+    CASES,
+    CODES,
+    COMPLAINT,
+    COMPLAINT_AT,
+    COMPLAINT_BITS,
+    COMPLAINT_ID,
+    COMPLAINT_OPENED,
+    COMPLAINT_RANK,
+    COMPLAINTS_KEPT,
+    DAILY_DAYS,
+    DAILY_KINDS,
+    DAYS,
+    FIRST_DAY,
+    FLAGS,
+    HAS_PROFILE,
+    HOURLY_HOURS,
+    HOURS,
+    INT32_MAX,
+    LAST_OK,
+    LINE_AT,
+    LINE_EVENT,
+    LINE_EXPECTED,
+    LINE_RANK,
+    LINE_STATUS,
+    MEMORY_AT,
+    MONTHLY_KINDS,
+    MONTHLY_MONTHS,
+    MONTHS,
+    NEWEST_DAY,
+    NEWEST_HOUR,
+    NEWEST_MONTH,
+    NEXT,
+    OTHER_IDS,
+    OTHER_MEMORY,
+    OWNER,
+    PROFILE_AT,
+    PROFILE_RANK,
+    SUCCESS_MAX,
+    SWAP,
+    SWAP_AT,
+    SWAP_BITS,
+    SWAP_EVENT,
+    SWAP_MODEL,
+    SWAP_PREVIOUS,
+    SWAP_RANK,
+    SWAPS_KEPT,
+    TYPE,
+    USAGE_IDS,
+    USAGE_MEMORY,
+    VOICE_MAX,
+)
+
+TZ_MS = 8 * 3_600_000
+"""Asia/Shanghai, without summer time since 1992; no event is older than 2000."""
+HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+DAY0 = 10_957
+"""2000-01-01 as local day: where the table of months begins."""
+_MASK = 0xFFFFFFFF
+_VOICE, _SMS, _DATA = 1, 2, 3
+_ON_NET, _OFF_NET = 1, 2
+
+
+@kernel
+def get64(table: Any, row: int, word: int) -> Any:
+    """Read a number of two words."""
+    return np.int64(table[row, word + 1]) << 32 | np.int64(table[row, word]) & _MASK
+
+
+@kernel
+def set64(table: Any, row: int, word: int, value: Any) -> None:
+    """Write a number of two words."""
+    table[row, word] = np.int32(value & _MASK)
+    table[row, word + 1] = np.int32(value >> 32)
+
+
+@kernel
+def local_day(at: Any) -> Any:
+    """Return the local day of an instant."""
+    return (at + TZ_MS) // (24 * HOUR_MS)
+
+
+@kernel
+def is_older(table: Any, row: int, at_word: int, rank_word: int, at: Any, high: Any, low: Any) -> bool:
+    """True when (at, rank) comes before what the record has: such a value never replaces it."""
+    known = get64(table, row, at_word)
+    if at != known:
+        return at < known
+    known_high = get64(table, row, rank_word)
+    if high != known_high:
+        return high < known_high
+    return low < get64(table, row, rank_word + 2)
+
+
+@kernel
+def set_order(table: Any, row: int, at_word: int, rank_word: int, at: Any, high: Any, low: Any) -> None:
+    """Write an instant and its order among events of one instant."""
+    set64(table, row, at_word, at)
+    set64(table, row, rank_word, high)
+    set64(table, row, rank_word + 2, low)
+
+
+# --- memory of event ids -------------------------------------------------------------------------------------------
+
+
+@kernel
+def is_duplicate(st: Any, s: int, ident: Any, is_usage: bool) -> bool:
+    """True when this event id is remembered; otherwise remember it, in place of the oldest."""
+    first = USAGE_IDS if is_usage else OTHER_IDS
+    size = USAGE_MEMORY if is_usage else OTHER_MEMORY
+    for j in range(size):
+        if get64(st, s, first + 2 * j) == ident:
+            return True
+    positions = st[s, MEMORY_AT]
+    if is_usage:
+        at = positions & 0xFFFF
+        st[s, MEMORY_AT] = positions - at + (at + 1) % USAGE_MEMORY
+    else:
+        at = positions >> 16
+        st[s, MEMORY_AT] = (positions & 0xFFFF) + (((at + 1) % OTHER_MEMORY) << 16)
+    set64(st, s, first + 2 * at, ident)
+    return False
+
+
+# --- rings ---------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def observe(st: Any, s: int, day: Any) -> None:
+    """Note that something was seen of the customer on this day."""
+    if st[s, FIRST_DAY] == 0 or day < st[s, FIRST_DAY]:
+        st[s, FIRST_DAY] = day
+
+
+@kernel
+def _plus(st: Any, s: int, word: int, value: Any) -> None:
+    st[s, word] = np.int32(min(np.int64(st[s, word]) + value, np.int64(INT32_MAX)))
+
+
+@kernel
+def _roll(st: Any, s: int, newest_word: int, now: Any, size: int, first: int, kinds: int) -> bool:
+    """Move a ring forward to `now`, clearing what it passes; False when `now` is too old to be kept."""
+    newest = np.int64(st[s, newest_word])
+    if now > newest:
+        for j in range(max(newest + 1, now - size + 1), now + 1):
+            for k in range(kinds):
+                st[s, first + j % size * kinds + k] = 0
+        st[s, newest_word] = now
+    return now > newest - size
+
+
+@kernel
+def add_usage(st: Any, s: int, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> bool:
+    """Add a usage record to the rings; False when its day is no longer kept."""
+    hour = (at + TZ_MS) // HOUR_MS
+    day = hour // 24
+    month = np.int64(months[day - DAY0])
+    service = code & 3
+    succeeded = (code >> 7) & 1
+    if _roll(st, s, NEWEST_HOUR, hour, HOURLY_HOURS, HOURS, 1):
+        _plus(st, s, HOURS + hour % HOURLY_HOURS, charge)
+    if _roll(st, s, NEWEST_MONTH, month, MONTHLY_MONTHS, MONTHS, MONTHLY_KINDS):
+        word = MONTHS + month % MONTHLY_MONTHS * MONTHLY_KINDS
+        network = (code >> 4) & 7
+        if service == _VOICE and network == _ON_NET:
+            _plus(st, s, word, quantity)
+        elif service == _VOICE and network == _OFF_NET:
+            _plus(st, s, word + 1, quantity)
+        _plus(st, s, word + 2, out_of_bundle)
+        _plus(st, s, word + 3, charge)
+    if succeeded:
+        minute = np.int64(at // MINUTE_MS)
+        if minute > st[s, LAST_OK]:
+            st[s, LAST_OK] = minute
+    if not _roll(st, s, NEWEST_DAY, day, DAILY_DAYS, DAYS, DAILY_KINDS):
+        return False
+    word = DAYS + day % DAILY_DAYS * DAILY_KINDS
+    packed = np.int64(st[s, word])
+    voice = packed & VOICE_MAX
+    if service == _VOICE:
+        voice = min(voice + quantity, np.int64(VOICE_MAX))
+    successes = min((packed >> 18) + succeeded, np.int64(SUCCESS_MAX))
+    st[s, word] = np.int32(successes << 18 | voice)
+    if service == _DATA:
+        _plus(st, s, word + 1, quantity)
+    _plus(st, s, word + 2, charge)
+    return True
+
+
+VOICE_SECONDS, SUCCESSES, DATA_KIB, CHARGE_FEN = range(4)
+"""What `day_sum` can add up."""
+
+
+@kernel
+def day_sum(st: Any, s: int, what: int, first: Any, last: Any) -> Any:
+    """Return the sum over the local days first..last, both included, as far as they are kept."""
+    newest = np.int64(st[s, NEWEST_DAY])
+    total = np.int64(0)
+    for day in range(max(first, newest - DAILY_DAYS + 1), min(last, newest) + 1):
+        word = DAYS + day % DAILY_DAYS * DAILY_KINDS
+        if what == VOICE_SECONDS:
+            total += st[s, word] & VOICE_MAX
+        elif what == SUCCESSES:
+            total += st[s, word] >> 18
+        elif what == DATA_KIB:
+            total += st[s, word + 1]
+        else:
+            total += st[s, word + 2]
+    return total
+
+
+ON_NET_SECONDS, OFF_NET_SECONDS, OUT_OF_BUNDLE_FEN, MONTH_CHARGE_FEN = range(4)
+
+
+@kernel
+def month_sum(st: Any, s: int, what: int, first: Any, last: Any) -> Any:
+    """Return the sum over the local months first..last, both included, as far as they are kept."""
+    newest = np.int64(st[s, NEWEST_MONTH])
+    total = np.int64(0)
+    for month in range(max(first, newest - MONTHLY_MONTHS + 1), min(last, newest) + 1):
+        total += st[s, MONTHS + month % MONTHLY_MONTHS * MONTHLY_KINDS + what]
+    return total
+
+
+@kernel
+def hour_sum(st: Any, s: int, first: Any, last: Any) -> Any:
+    """Return the charge of the local hours first..last, both included, as far as they are kept."""
+    newest = np.int64(st[s, NEWEST_HOUR])
+    total = np.int64(0)
+    for hour in range(max(first, newest - HOURLY_HOURS + 1), min(last, newest) + 1):
+        total += st[s, HOURS + hour % HOURLY_HOURS]
+    return total
+
+
+# --- cases ---------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def new_case(st: Any, s: int, pool: Any, meta: Any, type_: int) -> Any:
+    """Return an empty row of the pool, first in the customer's chain."""
+    row = meta[0]
+    if row != 0:
+        meta[0] = pool[row, NEXT]
+    else:
+        row = meta[1]
+        meta[1] += 1
+    for j in range(CASE_WORDS):
+        pool[row, j] = 0
+    pool[row, TYPE] = type_
+    pool[row, NEXT] = st[s, CASES]
+    st[s, CASES] = row
+    return row
+
+
+@kernel
+def drop_case(st: Any, s: int, pool: Any, meta: Any, row: Any) -> None:
+    """Take a row out of the chain and give it back."""
+    before = np.int64(0)
+    at = np.int64(st[s, CASES])
+    while at != row:
+        before = at
+        at = np.int64(pool[at, NEXT])
+    if before == 0:
+        st[s, CASES] = pool[row, NEXT]
+    else:
+        pool[before, NEXT] = pool[row, NEXT]
+    pool[row, TYPE] = 0
+    pool[row, NEXT] = meta[0]
+    meta[0] = row
+
+
+@kernel
+def find_case(st: Any, s: int, pool: Any, type_: int, key_word: int, key: Any) -> Any:
+    """Return the row of this type with this key; 0 when there is none."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == type_ and get64(pool, row, key_word) == key:
+            return row
+        row = np.int64(pool[row, NEXT])
+    return row
+
+
+@kernel
+def room_for(st: Any, s: int, pool: Any, meta: Any, type_: int, at_word: int, rank_word: int, kept: int,
+             at: Any, high: Any, low: Any) -> Any:  # fmt: skip
+    """Return a row for a new case of this type: a fresh one, or the oldest when there are enough; 0 when it is older yet."""
+    count = 0
+    oldest = np.int64(0)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == type_:
+            count += 1
+            if oldest == 0 or is_older(
+                pool, oldest, at_word, rank_word,
+                get64(pool, row, at_word), get64(pool, row, rank_word), get64(pool, row, rank_word + 2),
+            ):  # fmt: skip
+                oldest = row
+        row = np.int64(pool[row, NEXT])
+    if count < kept:
+        return np.int64(new_case(st, s, pool, meta, type_))
+    if is_older(pool, oldest, at_word, rank_word, at, high, low):
+        return np.int64(0)
+    return oldest
+
+
+# --- last values ---------------------------------------------------------------------------------------------------
+
+
+@kernel
+def take_balance(st: Any, s: int, at: Any, high: Any, low: Any, fen: Any, reason: Any) -> bool:
+    """Keep a balance; False when a newer one is known."""
+    if is_older(st, s, BALANCE_AT, BALANCE_RANK, at, high, low):
+        return False
+    set_order(st, s, BALANCE_AT, BALANCE_RANK, at, high, low)
+    set64(st, s, BALANCE, fen)
+    st[s, BALANCE_REASON] = reason
+    return True
+
+
+@kernel
+def take_line(st: Any, s: int, at: Any, high: Any, low: Any, status: Any, expected: Any, ident: Any) -> bool:
+    """Keep a line status; False when a newer one is known."""
+    if is_older(st, s, LINE_AT, LINE_RANK, at, high, low):
+        return False
+    set_order(st, s, LINE_AT, LINE_RANK, at, high, low)
+    st[s, LINE_STATUS] = status
+    set64(st, s, LINE_EXPECTED, expected)
+    set64(st, s, LINE_EVENT, ident)
+    return True
+
+
+@kernel
+def take_profile(st: Any, s: int, at: Any, high: Any, low: Any, profile: Any) -> bool:
+    """Keep a customer record (a row of DecodedChunk.profiles); False when a newer one is known."""
+    if st[s, FLAGS] & HAS_PROFILE and is_older(st, s, PROFILE_AT, PROFILE_RANK, at, high, low):
+        return False
+    set_order(st, s, PROFILE_AT, PROFILE_RANK, at, high, low)
+    st[s, CODES] = profile[0]
+    for j in range(1, 10):  # BIRTHDAY to PLAN_CAPABILITIES lie in the order of the columns
+        st[s, PROFILE_RANK + 4 + j - 1] = profile[j]
+    for j in range(3):
+        set64(st, s, OWNER + 2 * j, profile[10 + j])
+    flags = st[s, FLAGS] & ~AUTO_PAY | HAS_PROFILE
+    st[s, FLAGS] = flags | (AUTO_PAY if profile[13] != 0 else 0)
+    return True
+
+
+@kernel
+def take_swap(st: Any, s: int, pool: Any, meta: Any, at: Any, high: Any, low: Any, model: Any, previous: Any,
+              ident: Any, bits: Any) -> bool:  # fmt: skip
+    """Keep a handset change; False when it is known already, or older than all that are kept."""
+    if find_case(st, s, pool, SWAP, SWAP_EVENT, ident) != 0:
+        return False
+    row = room_for(st, s, pool, meta, SWAP, SWAP_AT, SWAP_RANK, SWAPS_KEPT, at, high, low)
+    if row == 0:
+        return False
+    set_order(pool, row, SWAP_AT, SWAP_RANK, at, high, low)
+    set64(pool, row, SWAP_MODEL, model)
+    set64(pool, row, SWAP_PREVIOUS, previous)
+    set64(pool, row, SWAP_EVENT, ident)
+    pool[row, SWAP_BITS] = bits
+    return True
+
+
+@kernel
+def take_complaint(st: Any, s: int, pool: Any, meta: Any, at: Any, high: Any, low: Any, key: Any, bits: Any) -> Any:
+    """Keep an event of a complaint; return its row, 0 when it is older than all complaints that are kept."""
+    row = find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, key)
+    if row == 0:
+        row = room_for(st, s, pool, meta, COMPLAINT, COMPLAINT_AT, COMPLAINT_RANK, COMPLAINTS_KEPT, at, high, low)
+        if row == 0:
+            return row
+        set64(pool, row, COMPLAINT_ID, key)
+        set64(pool, row, COMPLAINT_OPENED, at)
+        set64(pool, row, COMPLAINT_AT, np.int64(0))
+    if at < get64(pool, row, COMPLAINT_OPENED):
+        set64(pool, row, COMPLAINT_OPENED, at)
+    if not is_older(pool, row, COMPLAINT_AT, COMPLAINT_RANK, at, high, low):
+        set_order(pool, row, COMPLAINT_AT, COMPLAINT_RANK, at, high, low)
+        pool[row, COMPLAINT_BITS] = bits
+    return row
+
+
+# --- what rules ask of cases ---------------------------------------------------------------------------------------
+
+
+@kernel
+def newest_swap(st: Any, s: int, pool: Any, until: Any) -> Any:
+    """Return the row of the newest handset change at or before an instant; 0 when there is none."""
+    best = np.int64(0)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == SWAP and get64(pool, row, SWAP_AT) <= until:
+            if best == 0 or not is_older(
+                pool, best, SWAP_AT, SWAP_RANK,
+                get64(pool, row, SWAP_AT), get64(pool, row, SWAP_RANK), get64(pool, row, SWAP_RANK + 2),
+            ):  # fmt: skip
+                best = row
+        row = np.int64(pool[row, NEXT])
+    return best
+
+
+@kernel
+def swaps_between(st: Any, s: int, pool: Any, first: Any, last: Any) -> Any:
+    """Return how many handset changes happened on the local days first..last."""
+    count = 0
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == SWAP:
+            day = local_day(get64(pool, row, SWAP_AT))
+            if first <= day <= last:
+                count += 1
+        row = np.int64(pool[row, NEXT])
+    return count
+
+
+@kernel
+def model_last_seen(st: Any, s: int, pool: Any, of: Any) -> Any:
+    """Return until when the model of change `of` was in use before that change, ms; 0 when it never was.
+
+    A model is in use from its change to the next one; the model that an event names as the previous one was in use at
+    that instant.
+    """
+    if of == 0:
+        return np.int64(0)
+    model = get64(pool, of, SWAP_MODEL)
+    seen = np.int64(0)
+    if get64(pool, of, SWAP_PREVIOUS) == model:
+        seen = get64(pool, of, SWAP_AT)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == SWAP and row != of and _comes_before(pool, row, of):
+            if get64(pool, row, SWAP_MODEL) == model:
+                seen = max(seen, _in_use_until(st, s, pool, row))
+            if get64(pool, row, SWAP_PREVIOUS) == model:
+                seen = max(seen, get64(pool, row, SWAP_AT))
+        row = np.int64(pool[row, NEXT])
+    return seen
+
+
+@kernel
+def _comes_before(pool: Any, row: Any, other: Any) -> bool:
+    return is_older(
+        pool, other, SWAP_AT, SWAP_RANK,
+        get64(pool, row, SWAP_AT), get64(pool, row, SWAP_RANK), get64(pool, row, SWAP_RANK + 2),
+    )  # fmt: skip
+
+
+@kernel
+def _in_use_until(st: Any, s: int, pool: Any, of: Any) -> Any:
+    """Return the instant of the change after `of`."""
+    until = np.int64(1) << 62
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == SWAP and row != of and _comes_before(pool, of, row):
+            until = min(until, get64(pool, row, SWAP_AT))
+        row = np.int64(pool[row, NEXT])
+    return until
+
+
+@kernel
+def same_topic_before(st: Any, s: int, pool: Any, of: Any, days: Any) -> Any:
+    """Return how many other complaints of the topic were opened at most so many local days before complaint `of`."""
+    if of == 0:
+        return 0
+    topic = (pool[of, COMPLAINT_BITS] >> 3) & 7
+    opened = get64(pool, of, COMPLAINT_OPENED)
+    count = 0
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == COMPLAINT and row != of and (pool[row, COMPLAINT_BITS] >> 3) & 7 == topic:
+            other = get64(pool, row, COMPLAINT_OPENED)
+            if other <= opened and local_day(other) >= local_day(opened) - days:
+                count += 1
+        row = np.int64(pool[row, NEXT])
+    return count
+
+
+@kernel
+def complaints_since(st: Any, s: int, pool: Any, first: Any, last: Any) -> Any:
+    """Return how many complaints were opened on the local days first..last."""
+    count = 0
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == COMPLAINT and first <= local_day(get64(pool, row, COMPLAINT_OPENED)) <= last:
+            count += 1
+        row = np.int64(pool[row, NEXT])
+    return count

@@ -1,0 +1,166 @@
+"""The loops over events and customers. This text is also the second half of every generated module, so that the rules are
+compiled into them: what follows the mark is copied, with `on_event`, `on_day`, `on_due` and `on_pending` of the rule set."""
+
+from typing import Any
+
+import numpy as np
+
+from services.detector.engine import wire
+from services.detector.engine.episodes import refresh_due
+from services.detector.engine.findings import (
+    BEYOND_RINGS,
+    BUFFER_ROWS,
+    CLAMPED,
+    DUPLICATES,
+    LATE,
+    MARGIN_ROWS,
+    STALE,
+)
+from services.detector.engine.jit import kernel
+from services.detector.engine.kernel import (
+    MINUTE_MS,
+    add_usage,
+    is_duplicate,
+    local_day,
+    observe,
+    take_balance,
+    take_complaint,
+    take_line,
+    take_profile,
+    take_swap,
+)
+from services.detector.engine.layout import DUE, FLAGS, PAGE_ROWS, PENDING, SWAP_HISTORY
+from services.detector.engine.no_rules import on_day, on_due, on_event, on_pending
+
+# --- the generated module begins here ------------------------------------------------------------------------------
+
+FUTURE_TOLERANCE_MS = 300_000
+_FULL = BUFFER_ROWS - MARGIN_ROWS
+
+
+@kernel
+def take_event(st: Any, s: int, pool: Any, meta: Any, months: Any, kind: Any, at: Any, history: bool, ident: Any,
+               high: Any, low: Any, payload: Any, code: Any, profiles: Any, counts: Any) -> Any:  # fmt: skip
+    """Put one event into the state. Returns whether it is the newest of its kind, and the row of its case."""
+    if kind != wire.CUSTOMER:
+        observe(st, s, local_day(at))
+    if kind == wire.USAGE:
+        if not add_usage(st, s, months, at, code, payload[0], payload[1], payload[2]):
+            counts[BEYOND_RINGS] += 1
+        return True, np.int64(0)
+    if kind == wire.BALANCE:
+        return take_balance(st, s, at, high, low, payload[0], code & 7), np.int64(0)
+    if kind == wire.LINE:
+        return take_line(st, s, at, high, low, code & 7, payload[0], ident), np.int64(0)
+    if kind == wire.CUSTOMER:
+        return take_profile(st, s, at, high, low, profiles[payload[0]]), np.int64(0)
+    if kind == wire.HANDSET:
+        bits = code & 0x7F | (SWAP_HISTORY if history else 0)
+        return take_swap(st, s, pool, meta, at, high, low, payload[0], payload[1], ident, bits), np.int64(0)
+    if kind == wire.COMPLAINT:
+        return True, take_complaint(st, s, pool, meta, at, high, low, payload[0], code)
+    return True, np.int64(0)
+
+
+@kernel
+def apply_events(
+    first: Any, last: Any, slots: Any, kinds: Any, offsets: Any, occurred: Any, ingested: Any, histories: Any,
+    idents: Any, ranks: Any, payloads: Any, codes: Any, profiles: Any, st: Any, pool: Any, meta: Any, months: Any,
+    parameters: Any, has_rules: bool, lateness: Any, page_next: Any, page_due: Any, out: Any, outf: Any,
+    counts: Any,
+) -> Any:  # fmt: skip
+    """Apply events first..last-1 in log order; returns how far it came and how many findings there are.
+
+    It comes less far when the buffer of findings is nearly full: call again from there with the buffer emptied.
+    """
+    n = np.int64(0)
+    for i in range(first, last):
+        if n > _FULL:
+            return i, n
+        s = slots[i]
+        if offsets[i] < page_next[s >> 9]:
+            continue
+        kind = kinds[i]
+        if is_duplicate(st, s, idents[i], kind == wire.USAGE):
+            counts[DUPLICATES] += 1
+            continue
+        at = occurred[i]
+        log = ingested[i]
+        history = histories[i]
+        if not history:
+            if at > log + FUTURE_TOLERANCE_MS:
+                at = log
+                counts[CLAMPED] += 1
+            elif log - at > lateness[kind]:
+                counts[LATE] += 1
+            if st[s, FLAGS] & PENDING and has_rules:
+                n = on_pending(st, s, pool, meta, parameters, log, out, outf, n, counts)
+                refresh_due(st, s, pool, page_due)
+        fresh, case = take_event(
+            st, s, pool, meta, months, kind, at, history, idents[i], ranks[i, 0], ranks[i, 1], payloads[i], codes[i],
+            profiles, counts,
+        )  # fmt: skip
+        if not fresh:
+            counts[STALE] += 1
+        if (history or not has_rules) and (kind == wire.LINE or kind == wire.COMPLAINT):
+            st[s, FLAGS] |= PENDING
+            refresh_due(st, s, pool, page_due)
+        before = n
+        n = on_event(
+            st, s, pool, meta, parameters, kind, fresh, case, at, log, idents[i], history, out, outf, n, counts
+        )
+        if n != before:
+            refresh_due(st, s, pool, page_due)
+    return last, n
+
+
+@kernel
+def sweep_customers(
+    first: Any, last: Any, rows: Any, offset: Any, day: Any, at: Any, log: Any, mask: Any, calendar: Any, st: Any,
+    pool: Any, meta: Any, parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
+) -> Any:  # fmt: skip
+    """Judge the calendar rules of `mask` for the customers in slots first..last-1; returns how far, how many findings."""
+    n = np.int64(0)
+    s = first
+    while s < last:
+        page = s >> 9
+        if offset < page_next[page] or (s & (PAGE_ROWS - 1)) >= rows[page]:
+            s = (page + 1) << 9
+            continue
+        if n > _FULL:
+            return s, n
+        before = n
+        n = on_day(st, s, pool, meta, parameters, day, at, log, mask, calendar, out, outf, n, counts)
+        if n != before:
+            refresh_due(st, s, pool, page_due)
+        s += 1
+    return last, n
+
+
+@kernel
+def look_at_due(
+    first: Any, last: Any, rows: Any, offset: Any, log: Any, is_quiet: bool, st: Any, pool: Any, meta: Any,
+    parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
+) -> Any:  # fmt: skip
+    """Look at the customers of pages first..last-1 whose due minute has come; returns how far, how many findings.
+
+    A page is looked at as a whole; the due minute of a customer moves on, so a second look finds nothing again.
+    """
+    n = np.int64(0)
+    minute = log // MINUTE_MS
+    for page in range(first, last):
+        if page_due[page] == 0 or page_due[page] > minute or offset < page_next[page]:
+            continue
+        page_due[page] = 0
+        for s in range(page << 9, (page << 9) + rows[page]):
+            if st[s, DUE] == 0:
+                continue
+            if st[s, DUE] <= minute:
+                if n > _FULL:
+                    page_due[page] = 1
+                    return page, n
+                if st[s, FLAGS] & PENDING and is_quiet:
+                    n = on_pending(st, s, pool, meta, parameters, log, out, outf, n, counts)
+                n = on_due(st, s, pool, meta, parameters, log, out, outf, n, counts)
+            refresh_due(st, s, pool, page_due)
+    return last, n

@@ -1,0 +1,176 @@
+"""A finding of the compiled rules → a moment, field by field as in moment.v1.avsc. Pure: the same finding, the same moment."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.cities import CITIES, SEGMENTS
+from services.detector.decode import TIERS
+from services.detector.engine import calendars
+from services.detector.engine import findings as f
+from services.detector.engine.parameters import LAYERS, row_of
+from services.detector.engine.risk import RiskCard
+from services.detector.engine.rules import (
+    BY_COMPLAINT,
+    BY_DAY,
+    CHANNELS,
+    LANGUAGES,
+    Evidence,
+    Rule,
+    Told,
+)
+
+MOMENTS = uuid.UUID("6f0f6c2e-5b1d-5f63-9a3e-0f8a4f5d2c11")
+"""Namespace of moment ids; never changes, or every moment would be another one."""
+STATES = ("UNKNOWN", "RAISED", "UPDATED", "RESOLVED")
+ARPU_LOW_FEN, ARPU_HIGH_FEN = 5_000, 50_000
+_MASK64 = (1 << 64) - 1
+_CITY_CODES = ("", *CITIES)
+_SEGMENT_CODES = ("", *SEGMENTS)
+_CALL = CHANNELS.index("CALL")
+
+
+def moment_id(customer_id: int, rule_id: str, episode: str) -> str:
+    """Return the id of a moment: the same for every revision, whoever computes it."""
+    return str(uuid.uuid5(MOMENTS, f"{customer_id}|{rule_id}|{episode}"))
+
+
+def episode_text(rule: Rule, key: int, key_at: int) -> str:
+    """Return what names the episode: the day, the complaint, or the event by its instant and the hash of its identity."""
+    if rule.episode == BY_DAY:
+        return calendars.date_of(key).isoformat()
+    if rule.episode == BY_COMPLAINT:
+        return f"complaint:{key & _MASK64:016x}"
+    return f"{key_at}:{key & _MASK64:016x}"
+
+
+def make_moment(
+    rule: Rule, card: RiskCard, version: str, row: Any, numbers: Any, texts: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return the moment of one row of findings. row: its integers; numbers: risk inputs, then what the rule tells."""
+    values: list[int] = row.tolist()
+    score, terms = card.score(numbers[: len(card.terms)])
+    teller = _Teller(rule, values, numbers[len(card.terms) :].tolist(), texts)
+    evidence = [teller.evidence(each) for each in rule.evidence]
+    parameters: dict[str, str] = {}
+    for told in rule.tells:
+        parameters.update(teller.parameter(told))
+    episode = episode_text(rule, values[f.KEY], values[f.KEY_AT])
+    state = STATES[values[f.STATE]]
+    return {
+        "moment_id": moment_id(values[f.CUSTOMER], rule.id, episode),
+        "revision": values[f.REVISION],
+        "customer_id": values[f.CUSTOMER],
+        "rule_id": rule.id,
+        "rule_version": version,
+        "moment_class": rule.class_,
+        "dimension": rule.dimension,
+        "group": rule.group,
+        "state": state,
+        "resolution": rule.resolutions[values[f.RESOLUTION] - 1].code if state == "RESOLVED" else None,
+        "priority": values[f.PRIORITY],
+        "channel": _channel(rule, values[f.CHANNEL], score),
+        "episode": episode,
+        "nominal_date": values[f.NOMINAL_DAY],
+        "occurred_at": values[f.OCCURRED],
+        "detected_at": values[f.DETECTED],
+        "earliest_contact_at": values[f.EARLIEST] or None,
+        "expires_at": values[f.EXPIRES],
+        "history": bool(values[f.HISTORY]),
+        **_basics(values, texts),
+        "risk_score": score,
+        "risk_version": card.version,
+        "risk_terms": terms,
+        "evidence": evidence,
+        "parameters": parameters,
+        "message_key": rule.id,
+        "supersedes": list(rule.supersedes),
+        "observation_days": rule.observation_days,
+    }
+
+
+def _channel(rule: Rule, channel: int, score: float) -> str:
+    if rule.call_from_risk is not None and score >= rule.call_from_risk:
+        channel = _CALL
+    return CHANNELS[channel]
+
+
+def _basics(values: list[int], texts: Mapping[int, str]) -> dict[str, Any]:
+    codes, has_view = values[f.F_CODES], bool(values[f.HAS_VIEW])
+    city, segment = codes & 0xFF, codes >> 8 & 0xFF
+    return {
+        "city": _CITY_CODES[city] if city < len(_CITY_CODES) else "",
+        "segment": _SEGMENT_CODES[segment] if segment < len(_SEGMENT_CODES) else "",
+        "tier": TIERS[codes >> 16 & 15],
+        "brand": texts.get(values[f.F_BRAND], ""),
+        "arpu_band": _arpu_band(values[f.F_ARPU] if has_view else -1),
+        "owner_manager_id": texts.get(values[f.F_OWNER]),
+        "deputy_manager_id": texts.get(values[f.F_DEPUTY]),
+    }
+
+
+def _arpu_band(fen: int) -> str:
+    if fen < 0:
+        return "UNKNOWN"
+    if fen < ARPU_LOW_FEN:
+        return "BELOW_50_YUAN"
+    return "FROM_50_TO_500_YUAN" if fen <= ARPU_HIGH_FEN else "ABOVE_500_YUAN"
+
+
+class _Teller:
+    """Takes numbers and texts in the order in which the generated code wrote them."""
+
+    def __init__(self, rule: Rule, values: list[int], numbers: list[float], texts: Mapping[int, str]) -> None:
+        self._rule = rule
+        self._row = row_of(values[f.F_CODES])
+        self._numbers = iter(numbers)
+        self._texts = iter([texts.get(key, "") for key in values[f.FIRST_TEXT :]])
+
+    def evidence(self, evidence: Evidence) -> dict[str, Any]:
+        """One entry of the evidence."""
+        observed, baseline, threshold = (
+            next(self._numbers) if each is not None else None
+            for each in (evidence.observed, evidence.baseline, evidence.threshold)
+        )
+        text = None
+        if evidence.observed_text is not None:
+            text = self._text(evidence.observed_text.type, evidence.observed_text.words)
+        layer = "NONE"
+        if evidence.layer:
+            layer = LAYERS[int(self._rule.parameters[evidence.layer].layers[self._row])]
+        return {
+            "name": evidence.name,
+            "observed": observed,
+            "observed_text": text,
+            "baseline": baseline,
+            "threshold": threshold,
+            "unit": evidence.unit,
+            "layer": layer,
+        }
+
+    def parameter(self, told: Told) -> dict[str, str]:
+        """One parameter of the sentence; words with labels also in each language."""
+        if told.value.type in ("text", "enum"):
+            word = self._text(told.value.type, told.value.words)
+            labels = told.labels.get(word, {})
+            return {told.name: word} | (
+                {f"{told.name}_{language}": labels.get(language, word) for language in LANGUAGES} if told.labels else {}
+            )
+        return {told.name: formatted(next(self._numbers), told.format)}
+
+    def _text(self, type_: str, words: tuple[str, ...]) -> str:
+        return next(self._texts) if type_ == "text" else words[int(next(self._numbers))]
+
+
+def formatted(value: float, format_: str) -> str:
+    """Return a number as sentences show it."""
+    if format_ == "yuan":
+        fen = round(value)
+        return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
+    if format_ == "minutes":
+        return str(round(value) // 60)
+    if format_ == "date":
+        return calendars.local_text(int(value))[:10]
+    if format_ == "time":
+        return calendars.local_text(int(value))
+    return str(round(value))

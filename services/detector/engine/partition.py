@@ -1,0 +1,226 @@
+"""The keyed state of one partition of the event log, and everything that may change it: chunks of the log, nothing else.
+
+Owns the order of things: events between ticks, what a tick does, and which rule set holds for what. Decisions are in the
+compiled rules; how a finding becomes a moment is the matter of `moments`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from services.detector.decode import DecodedChunk, Tick
+from services.detector.engine import calendars
+from services.detector.engine.errors import RulesNotLoaded
+from services.detector.engine.findings import BUFFER_ROWS, COUNT_NAMES, COUNTS, INTEGERS, NUMBERS_MAX
+from services.detector.engine.pages import Page, decode_page, encode_page
+from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
+from services.detector.engine.store import Store
+
+ENGINE_VERSION = 1
+"""Changes whenever the same log could give other moments."""
+_MONTHS = calendars.months_of_days()
+_CASES_SPARE = 2 * BUFFER_ROWS
+"""Rows of the pool that one call of a loop can need beside one per event: an opened episode is a finding."""
+_TEXTS_AT_LEAST = 10_000
+_SWEEP_SLOTS = 65_536
+
+
+@dataclass
+class Applied:
+    """What applying a part of the log brought forth. moments: fields of moment.v1.avsc, in log order."""
+
+    moments: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Partition:
+    """See the module. tick_now_ms: 0 = no tick yet; rules_offset: -1 = no rules announced yet."""
+
+    def __init__(self, number: int, first_offset: int = 0) -> None:
+        self.number = number
+        self.next_offset = first_offset
+        self.tick_now_ms = 0
+        self.rules_offset = -1
+        self._store = Store()
+        self._texts: dict[int, str] = {}
+        self._texts_limit = _TEXTS_AT_LEAST
+        self._history_since_tick = False
+        self._earliest_page: int | None = None
+        self._out = np.zeros((BUFFER_ROWS, INTEGERS), np.int64)
+        self._outf = np.zeros((BUFFER_ROWS, NUMBERS_MAX), np.float64)
+        self._counts = np.zeros(COUNTS, np.int64)
+
+    @property
+    def customers(self) -> int:
+        """How many customers the partition has."""
+        return self._store.customers
+
+    @property
+    def sweep_pending(self) -> int:
+        """How many customers a passed tick still has to visit: none, `apply` visits them at the tick."""
+        return 0
+
+    def sweep(self, customers_at_most: int) -> Applied:
+        """Visit customers that a passed tick still has to; nothing is left to do here."""
+        assert customers_at_most >= 0
+        return Applied()
+
+    def apply(self, chunk: DecodedChunk, rules: Mapping[int, CompiledRuleSet]) -> Applied:
+        """Apply a chunk as a whole. rules: every compiled rule set by its offset in kairos.rules.v1.
+
+        Raises RulesNotLoaded, before anything is changed, when a set is in force or announced that is not in `rules`.
+        """
+        self._refuse_unknown_rules(chunk, rules)
+        applied = Applied()
+        self._counts[:] = 0
+        self._texts.update(chunk.texts)
+        slots = np.zeros(chunk.events, np.int64)
+        done = 0
+        for tick in chunk.ticks:
+            self._apply_events(chunk, slots, done, tick.row, rules, applied)
+            done = tick.row
+            self._apply_tick(tick, rules, applied)
+        self._apply_events(chunk, slots, done, chunk.events, rules, applied)
+        self.next_offset = max(self.next_offset, chunk.next_offset)
+        applied.counts = {name: int(n) for name, n in zip(COUNT_NAMES, self._counts, strict=True) if n}
+        return applied
+
+    def pages(self) -> int:
+        """How many pages a turn has now."""
+        return self._store.pages
+
+    def dump_page(self, n: int) -> Page:
+        """Return page n as bytes; it contains the log up to `next_offset`."""
+        content = self._store.dump(n, self._texts, self._history_since_tick)
+        return Page(max(self.next_offset, int(self._store.page_next[n])), len(content.records), encode_page(content))
+
+    def load_page(self, n: int, page: Page) -> None:
+        """Take page n; all pages first, then `finish_loading`. Raises StateUnreadable."""
+        content = decode_page(page.payload)
+        self._store.load(n, content)
+        self._store.page_next[n] = page.next_offset
+        self._texts.update(content.texts)
+        earliest = self._earliest_page
+        if earliest is None or page.next_offset < earliest:
+            self._earliest_page = page.next_offset
+            self._history_since_tick = content.history_since_tick
+
+    def finish_loading(self, tick_now_ms: int, rules_offset: int, next_offset: int) -> None:
+        """Continue from here: the log is to be applied from next_offset; pages skip what they contain."""
+        self.tick_now_ms, self.rules_offset, self.next_offset = tick_now_ms, rules_offset, next_offset
+        self._store.finish_loading()
+
+    def _refuse_unknown_rules(self, chunk: DecodedChunk, rules: Mapping[int, CompiledRuleSet]) -> None:
+        announced = self.rules_offset
+        for offset in [announced, *(tick.rules_offset for tick in chunk.ticks)]:
+            announced = max(announced, offset)
+            if announced >= 0 and announced not in rules:
+                raise RulesNotLoaded(announced)
+
+    def _apply_events(
+        self, chunk: DecodedChunk, slots: Any, first: int, last: int, rules: Mapping[int, CompiledRuleSet],
+        applied: Applied,
+    ) -> None:  # fmt: skip
+        if first == last:
+            return
+        store = self._store
+        store.slots_of(chunk.customer, first, last, slots)
+        if bool(chunk.history[first:last].any()):
+            self._history_since_tick = True
+        for start, end, rule_set in self._stretches(chunk.occurred, first, last, rules):
+            done = start
+            while done < end:
+                store.reserve_cases(end - done + _CASES_SPARE)
+                done, found = rule_set.apply_events(
+                    done, end, slots, chunk.kind, chunk.offset, chunk.occurred, chunk.ingested, chunk.history,
+                    chunk.ident, chunk.rank, chunk.payload, chunk.code, chunk.profiles, store.records, store.pool,
+                    store.meta, _MONTHS, rule_set.parameters, rule_set.has_rules, rule_set.lateness_ms,
+                    store.page_next, store.page_due, self._out, self._outf, self._counts,
+                )  # fmt: skip
+                self._tell(rule_set, found, applied)
+
+    def _stretches(
+        self, occurred: Any, first: int, last: int, rules: Mapping[int, CompiledRuleSet]
+    ) -> list[tuple[int, int, CompiledRuleSet]]:
+        """Split events into runs for which one rule set holds."""
+        newest = self._in_force(None, rules)
+        if newest.effective_from_ms <= int(occurred[first:last].min()):
+            return [(first, last, newest)]
+        found: list[tuple[int, int, CompiledRuleSet]] = []
+        for i in range(first, last):
+            rule_set = self._in_force(int(occurred[i]), rules)
+            if found and found[-1][2] is rule_set:
+                found[-1] = (found[-1][0], i + 1, rule_set)
+            else:
+                found.append((i, i + 1, rule_set))
+        return found
+
+    def _in_force(self, at_ms: int | None, rules: Mapping[int, CompiledRuleSet]) -> CompiledRuleSet:
+        """Return the newest announced set that holds at an instant; at None: the newest announced."""
+        for offset in sorted((o for o in rules if o <= self.rules_offset), reverse=True):
+            if at_ms is None or rules[offset].effective_from_ms <= at_ms:
+                return rules[offset]
+        return NO_RULES
+
+    def _apply_tick(self, tick: Tick, rules: Mapping[int, CompiledRuleSet], applied: Applied) -> None:
+        """Time and rule set are maxima, each by itself; then the nominal hours that were passed, then what is due."""
+        before, had_rules = self.tick_now_ms, self.rules_offset >= 0
+        self.tick_now_ms = max(before, tick.now_ms)
+        self.rules_offset = max(self.rules_offset, tick.rules_offset)
+        is_quiet = not self._history_since_tick
+        self._history_since_tick = False
+        newest = self._in_force(None, rules)
+        if not newest.has_rules or self._store.customers == 0:
+            return
+        if before and self.tick_now_ms > before:
+            self._catch_up(before if had_rules else max(before, self.tick_now_ms - 1), tick.offset, rules, applied)
+        self._look_at_due(tick.offset, is_quiet, self._in_force(self.tick_now_ms, rules), applied)
+        self._forget_texts()
+
+    def _catch_up(
+        self, after_ms: int, offset: int, rules: Mapping[int, CompiledRuleSet], applied: Applied
+    ) -> None:  # fmt: skip
+        """Judge the calendar rules for every nominal hour in (after, now], in order of time."""
+        minutes = self._in_force(None, rules).nominal_minutes
+        for at, day, _minute in calendars.nominal_instants(after_ms, self.tick_now_ms, minutes):
+            rule_set = self._in_force(at, rules)
+            mask = rule_set.mask_at(at, day)
+            if mask:
+                self._sweep(rule_set, day, at, mask, offset, applied)
+
+    def _sweep(self, rule_set: CompiledRuleSet, day: int, at: int, mask: int, offset: int, applied: Applied) -> None:
+        store = self._store
+        calendar = np.array(calendars.birthdays_of(day), np.int64)
+        done, end = 0, store.slots_end
+        while done < end:
+            stop = min(end, done + _SWEEP_SLOTS)
+            store.reserve_cases(_CASES_SPARE)
+            done, found = rule_set.sweep_customers(
+                done, stop, store.rows, offset, day, at, self.tick_now_ms, mask, calendar, store.records, store.pool,
+                store.meta, rule_set.parameters, store.page_next, store.page_due, self._out, self._outf, self._counts,
+            )  # fmt: skip
+            self._tell(rule_set, found, applied)
+
+    def _look_at_due(self, offset: int, is_quiet: bool, rule_set: CompiledRuleSet, applied: Applied) -> None:
+        store = self._store
+        done, end = 0, store.pages
+        while done < end and rule_set.has_rules:
+            store.reserve_cases(_CASES_SPARE)
+            done, found = rule_set.look_at_due(
+                done, end, store.rows, offset, self.tick_now_ms, is_quiet, store.records, store.pool, store.meta,
+                rule_set.parameters, store.page_next, store.page_due, self._out, self._outf, self._counts,
+            )  # fmt: skip
+            self._tell(rule_set, found, applied)
+
+    def _tell(self, rule_set: CompiledRuleSet, found: int, applied: Applied) -> None:
+        for row in range(found):
+            applied.moments.append(rule_set.moment(self._out[row], self._outf[row], self._texts))
+
+    def _forget_texts(self) -> None:
+        """Drop texts that no customer refers to any more, once many have come."""
+        if len(self._texts) > self._texts_limit:
+            used = self._store.text_keys()
+            self._texts = {key: text for key, text in self._texts.items() if key in used}
+            self._texts_limit = max(_TEXTS_AT_LEAST, 2 * len(self._texts))

@@ -1,0 +1,163 @@
+"""Rule documents → a compiled rule set: checked rules, parameter values, lateness, the risk card, and their kernels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.detector.engine import calendars, loops, wire
+from services.detector.engine.findings import NUMBERS_MAX, RULE
+from services.detector.engine.generate import generate
+from services.detector.engine.jit import generated_module
+from services.detector.engine.located import Document, checked_keys, read_document
+from services.detector.engine.moments import make_moment
+from services.detector.engine.parameters import ROWS
+from services.detector.engine.risk import NO_CARD, RiskCard, read_card
+from services.detector.engine.rules import Rule, read_rule
+
+RISK_FILE, LATENESS_FILE = "risk.yaml", "lateness.yaml"
+DEFAULT_LATENESS_HOURS: Mapping[str, float] = {
+    "usage": 2, "balance": 1 / 6, "bill": 72, "handset-change": 24, "complaint": 24, "service-order": 24,
+    "roaming": 24, "inquiry": 24, "line-status": 24, "customer": 24,
+}  # fmt: skip
+_RULES_MAX = 200
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class CompiledRuleSet:
+    """An immutable version of all rules. The three loops are compiled functions; see `loops` for their arguments."""
+
+    version: str
+    effective_from_ms: int
+    rules: tuple[Rule, ...]
+    card: RiskCard
+    lateness_ms: npt.NDArray[np.int64]
+    parameters: npt.NDArray[np.float64]  # (ROWS, all parameters)
+    module: ModuleType = field(repr=False)
+
+    @property
+    def has_rules(self) -> bool:
+        """False for the set that holds before any is announced."""
+        return bool(self.rules)
+
+    @property
+    def apply_events(self) -> Any:
+        """The loop over events."""
+        return self.module.apply_events
+
+    @property
+    def sweep_customers(self) -> Any:
+        """The loop over customers at a nominal hour."""
+        return self.module.sweep_customers
+
+    @property
+    def look_at_due(self) -> Any:
+        """The loop over customers whose due minute has come."""
+        return self.module.look_at_due
+
+    @property
+    def calendar(self) -> tuple[Rule, ...]:
+        """The calendar rules, in the order of their bits in sweep masks."""
+        return tuple(rule for rule in self.rules if rule.slot is not None)
+
+    @property
+    def nominal_minutes(self) -> tuple[int, ...]:
+        """Every minute of the day at which some calendar rule is judged."""
+        return tuple(sorted({rule.slot.minute for rule in self.calendar if rule.slot is not None}))
+
+    def mask_at(self, at_ms: int, day: int) -> int:
+        """Return the bits of the calendar rules that are judged at a nominal instant of a local day."""
+        minute = (at_ms - calendars.local_midnight(day)) // calendars.MINUTE_MS
+        return sum(
+            1 << bit
+            for bit, rule in enumerate(self.calendar)
+            if rule.slot is not None and rule.slot.minute == minute and rule.slot.is_on(day)
+        )
+
+    def moment(self, row: Any, numbers: Any, texts: Mapping[int, str]) -> dict[str, Any]:
+        """Return the moment of one finding."""
+        return make_moment(self.rules[int(row[RULE])], self.card, self.version, row, numbers, texts)
+
+
+def compile_rule_set(
+    documents: Mapping[str, str], version: str, effective_from_ms: int = 0
+) -> CompiledRuleSet:  # fmt: skip
+    """Return the compiled set of these documents (path → text); raises RuleError.
+
+    `risk.yaml` is the risk card, `lateness.yaml` the allowed lateness per kind; every other document is a rule. The order of
+    rules is that of their ids, whatever the order of the documents.
+    """
+    rules: list[Rule] = []
+    card, lateness = NO_CARD, _lateness({}, None)
+    for path in sorted(documents):
+        document = read_document(path, documents[path])
+        name = path.rsplit("/", 1)[-1]
+        if name == RISK_FILE:
+            card = read_card(document)
+        elif name == LATENESS_FILE:
+            lateness = _lateness(document.value, document)
+        else:
+            rules.append(_new_rule(document, rules))
+    rules.sort(key=lambda rule: rule.id)
+    module = generated_module("rules", generate(rules, card))
+    return CompiledRuleSet(
+        version=version,
+        effective_from_ms=effective_from_ms,
+        rules=tuple(rules),
+        card=card,
+        lateness_ms=lateness,
+        parameters=_values(rules),
+        module=module,
+    )
+
+
+def _new_rule(document: Document, known: list[Rule]) -> Rule:
+    rule = read_rule(document)
+    if any(each.id == rule.id or each.code == rule.code for each in known):
+        raise document.error(("id",), f"another document has the id {rule.id} already")
+    if len(known) >= _RULES_MAX:
+        raise document.error(("id",), f"more than {_RULES_MAX} rules")
+    numbers = sum(
+        sum(part is not None for part in (e.observed, e.observed_text, e.baseline, e.threshold)) for e in rule.evidence
+    )
+    if numbers + len(rule.tells) > NUMBERS_MAX // 2:
+        raise document.error(("evidence",), f"more than {NUMBERS_MAX // 2} numbers in evidence and tells")
+    return rule
+
+
+def _values(rules: list[Rule]) -> npt.NDArray[np.float64]:
+    columns = [parameter.values for rule in rules for parameter in rule.parameters.values()]
+    return np.ascontiguousarray(np.array(columns, np.float64).T) if columns else np.zeros((ROWS, 1), np.float64)
+
+
+def _lateness(given: Mapping[str, Any], document: Document | None) -> npt.NDArray[np.int64]:
+    """Return the allowed lateness per kind, ms."""
+    hours = dict(DEFAULT_LATENESS_HOURS)
+    if document is not None:
+        checked_keys(document, (), given, {"hours": True})
+        for kind, value in given["hours"].items():
+            if kind not in hours:
+                raise document.error(("hours", kind), f"{kind} is no kind of event; kinds are {', '.join(hours)}")
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 24 * 31:
+                raise document.error(("hours", kind), "want hours from 0 to 744")
+            hours[kind] = float(value)
+    found = np.zeros(len(wire.KINDS), np.int64)
+    for kind, value in hours.items():
+        found[wire.KINDS[kind]] = round(value * _HOUR_MS)
+    return found
+
+
+NO_RULES = CompiledRuleSet(
+    version="",
+    effective_from_ms=0,
+    rules=(),
+    card=NO_CARD,
+    lateness_ms=_lateness({}, None),
+    parameters=np.zeros((ROWS, 1), np.float64),
+    module=loops,
+)
+"""What holds before a rule set is announced: state is kept, nothing is found."""

@@ -1,0 +1,394 @@
+"""A rule file → a checked `Rule`: every expression typed, every name known, every field where it belongs."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.detector.engine import wire
+from services.detector.engine.calendars import Slot
+from services.detector.engine.expressions import Typed, compile_expression
+from services.detector.engine.facts import CALENDAR, CASE_COMPLAINT, CASE_HANDSET, FACTS, BadFeature, feature
+from services.detector.engine.findings import TEXTS_MAX
+from services.detector.engine.located import Document, Path, checked_keys
+from services.detector.engine.parameters import Parameter, read_parameters
+
+CLASSES = ("FIRST_TIME", "CHANGE", "SPECIAL", "DO_NOT_SERVE")
+DIMENSIONS = ("TARIFF", "BUSINESS", "SERVICE", "CIRCLE", "NONE")
+GROUPS = ("SERVICE", "CARE", "COMMERCIAL", "NONE")
+CHANNELS = ("UNKNOWN", "CALL", "SMS", "SELF_SERVICE", "NONE")
+LANGUAGES = ("zh", "en")
+BY_EVENT, BY_LINE, BY_COMPLAINT, BY_HANDSET, BY_DAY = "event", "line", "complaint", "handset", "day"
+EPISODES = (BY_EVENT, BY_LINE, BY_COMPLAINT, BY_HANDSET, BY_DAY)
+FORMATS = ("yuan", "count", "minutes", "hours", "percent", "date", "time", "word")
+NEVER_MS = 4_102_444_800_000 - 1
+_RULE_ID = re.compile(r"[A-Z][A-Z0-9]{1,5}")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+_PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
+_COOL_DAYS_MAX = 400
+
+_FIELDS = {
+    "id": True, "description": True, "class": True, "dimension": True, "group": True, "cadence": True, "on": False,
+    "profile": False, "episode": True, "history": False, "observed_days": False, "parameters": False,
+    "features": False, "fire": True, "rearm": False, "resolve": False, "resolve_on": False, "cool_down_days": False,
+    "keep": False, "expires": True, "priority": True, "channel": True, "call_from_risk": False,
+    "earliest_contact": False, "recheck_at": False, "tell_again_when": False, "occurred": False, "supersedes": False,
+    "lateness": False, "observation_days": True, "evidence": True, "tells": False, "messages": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One condition as it is told: what was observed, against what. layer: the parameter whose layer is named."""
+
+    name: str
+    unit: str
+    observed: Typed | None = None
+    observed_text: Typed | None = None
+    baseline: Typed | None = None
+    threshold: Typed | None = None
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A parameter of the sentence. labels: per word and language, for words of enums."""
+
+    name: str
+    value: Typed
+    format: str
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A condition that ends the moment, and the code that says so."""
+
+    when: Typed
+    code: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """The sentences of a rule in one language, with {parameters}."""
+
+    title: str
+    why_now: str
+    what_to_say: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, checked. slot: None for immediate rules. code: the id as a number, as the state has it."""
+
+    id: str
+    code: int
+    class_: str
+    dimension: str
+    group: str
+    slot: Slot | None
+    kinds: tuple[int, ...]
+    needs_profile: bool
+    episode: str
+    tells_history: bool
+    observed_days: int
+    parameters: Mapping[str, Parameter]
+    features: Mapping[str, Typed]
+    fire: Typed
+    rearm: Typed | None
+    resolutions: tuple[Resolution, ...]
+    resolve_on: tuple[int, ...]
+    cool_down_days: int
+    keep: Typed | None
+    expires: str
+    priority: Typed
+    channel: Typed
+    call_from_risk: float | None
+    earliest: Typed | None
+    recheck_at: Typed | None
+    watched: tuple[Typed, ...]
+    occurred: Typed | None
+    supersedes: tuple[str, ...]
+    observation_days: int
+    evidence: tuple[Evidence, ...]
+    tells: tuple[Told, ...]
+    messages: Mapping[str, Message]
+
+
+def rule_code(rule_id: str) -> int:
+    """Return a rule id as a number below 2^31: base 37, at most six letters and digits."""
+    code = 0
+    for letter in rule_id[:6]:
+        code = code * 37 + "0ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789".find(letter) + 1
+    return code % (2**31)
+
+
+def read_rule(document: Document) -> Rule:
+    """Check a rule document; raises RuleError at the first thing that is wrong."""
+    return _Reader(document).rule()
+
+
+class _Reader:
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._given = document.value
+        self._names: dict[str, Typed] = {}
+        self._calendar_names: set[str] = set()
+        checked_keys(document, (), self._given, _FIELDS)
+        self._slot = self._read_slot()
+        self._episode = self._word("episode", EPISODES)
+
+    def rule(self) -> Rule:
+        """Read field by field; what expressions may name grows on the way."""
+        given = self._given
+        rule_id = str(given["id"])
+        if not _RULE_ID.fullmatch(rule_id):
+            raise self._error(("id",), "want 2 to 6 capital letters and digits, such as AN4")
+        kinds = self._kinds("on")
+        if (self._slot is None) != bool(kinds):
+            raise self._error(("on",), "immediate rules name the kinds of events they listen to; others do not")
+        parameters = read_parameters(self._document)
+        self._learn_facts()
+        for name, parameter in parameters.items():
+            self._learn(name, Typed(f"p_{name}", "number", parameter.unit), ("parameters", name))
+        features = self._read_features()
+        keep = self._optional("keep", "number")
+        self._names["kept"] = Typed("np.float64(kept)", "number", keep.unit if keep else "")
+        rule = Rule(
+            id=rule_id,
+            code=rule_code(rule_id),
+            class_=self._word("class", CLASSES),
+            dimension=self._word("dimension", DIMENSIONS),
+            group=self._word("group", GROUPS),
+            slot=self._slot,
+            kinds=kinds,
+            needs_profile=self._word("profile", ("required", "none"), "required") == "required",
+            episode=self._episode,
+            tells_history=self._word("history", ("silent", "still_open"), "silent") == "still_open",
+            observed_days=self._integer("observed_days", 0, 400),
+            parameters=parameters,
+            features=features,
+            fire=self._expression(("fire",), given["fire"], "boolean", in_fire=True),
+            rearm=self._optional("rearm", "boolean"),
+            resolutions=self._read_resolutions(),
+            resolve_on=self._kinds("resolve_on"),
+            cool_down_days=self._integer("cool_down_days", 0, _COOL_DAYS_MAX),
+            keep=keep,
+            expires=self._read_expires(),
+            priority=self._expression(("priority",), given["priority"], "number"),
+            channel=self._expression(("channel",), given["channel"], "enum", words=CHANNELS),
+            call_from_risk=float(given["call_from_risk"]) if "call_from_risk" in given else None,
+            earliest=self._optional("earliest_contact", "number"),
+            recheck_at=self._optional("recheck_at", "number"),
+            watched=tuple(
+                self._expression(("tell_again_when", i), text, None)
+                for i, text in enumerate(self._list("tell_again_when"))
+            ),
+            occurred=self._optional("occurred", "number"),
+            supersedes=tuple(str(each) for each in self._list("supersedes")),
+            observation_days=self._integer("observation_days", 7, 400),
+            evidence=tuple(self._read_evidence(i, each) for i, each in enumerate(self._list("evidence"))),
+            tells=self._read_tells(),
+            messages=self._read_messages(),
+        )
+        self._check(rule)
+        return rule
+
+    def _check(self, rule: Rule) -> None:
+        texts = [e for e in rule.evidence if e.observed_text] + [t for t in rule.tells if t.value.type == "text"]
+        if len(texts) > TEXTS_MAX:
+            raise self._error(("evidence",), f"more than {TEXTS_MAX} texts")
+        if rule.slot is not None and rule.episode not in (BY_DAY, BY_HANDSET):
+            raise self._error(("episode",), "calendar rules have the episodes day or handset")
+        if rule.slot is None and rule.episode in (BY_DAY, BY_HANDSET):
+            raise self._error(("episode",), "immediate rules have the episodes event, line or complaint")
+        if rule.tells_history and rule.episode not in (BY_LINE, BY_COMPLAINT):
+            raise self._error(("history",), "only what is kept of a line or a complaint can be told after loading")
+        known = {name for told in rule.tells for name in _names_of(told)}
+        for language, message in rule.messages.items():
+            for key, text in vars(message).items():
+                for name in _PLACEHOLDER.findall(text):
+                    if name not in known:
+                        problem = f"{{{name}}} is not told; told are {', '.join(sorted(known))}"
+                        raise self._error(("messages", language, key), problem)
+
+    def _learn_facts(self) -> None:
+        case = {BY_COMPLAINT: CASE_COMPLAINT, BY_HANDSET: CASE_HANDSET}.get(self._episode)
+        for name, fact in FACTS.items():
+            if fact.where in (CASE_COMPLAINT, CASE_HANDSET) and fact.where != case:
+                continue
+            if fact.where == CALENDAR:
+                if self._slot is None:
+                    continue
+                self._calendar_names.add(name)
+            self._names[name] = fact.typed
+
+    def _learn(self, name: str, typed: Typed, path: Path) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise self._error(path, f"{name} is no name: want small letters, digits and _")
+        if name in self._names or name == "kept":
+            raise self._error(path, f"{name} is already the name of something else")
+        self._names[name] = typed
+
+    def _read_features(self) -> dict[str, Typed]:
+        """Return the features; each becomes a local variable of the compiled rule."""
+        found: dict[str, Typed] = {}
+        for name, given in self._mapping("features").items():
+            path = ("features", name)
+            if isinstance(given, str):
+                typed = self._expression(path, given, None)
+            elif isinstance(given, dict):
+                try:
+                    typed = feature(given, rule_code)
+                except BadFeature as bad:
+                    raise self._error((*path, bad.key) if bad.key else path, bad.message) from None
+            else:
+                raise self._error(path, "want an aggregate such as {sum: voice_seconds, days: 7}, or an expression")
+            self._learn(name, Typed(f"f_{name}", typed.type, typed.unit, typed.words), path)
+            found[name] = typed
+        return found
+
+    def _read_resolutions(self) -> tuple[Resolution, ...]:
+        found = []
+        for i, given in enumerate(self._list("resolve")):
+            path = ("resolve", i)
+            self._keys(path, given, {"when": True, "as": True})
+            found.append(Resolution(self._expression((*path, "when"), given["when"], "boolean"), str(given["as"])))
+        return tuple(found)
+
+    def _read_evidence(self, i: int, given: Any) -> Evidence:
+        path: Path = ("evidence", i)
+        keys = {"name": True, "unit": True, "observed": False, "text": False, "baseline": False, "threshold": False}
+        self._keys(path, given, {**keys, "layer": False})
+        layer = str(given.get("layer", ""))
+        if layer and layer not in self._mapping("parameters"):
+            raise self._error((*path, "layer"), f"{layer} is not a parameter of this rule")
+
+        def part(key: str, type_: str) -> Typed | None:
+            return self._expression((*path, key), given[key], type_) if key in given else None
+
+        return Evidence(
+            name=str(given["name"]),
+            unit=str(given["unit"]),
+            observed=part("observed", "number"),
+            observed_text=self._expression((*path, "text"), given["text"], None) if "text" in given else None,
+            baseline=part("baseline", "number"),
+            threshold=part("threshold", "number"),
+            layer=layer,
+        )
+
+    def _read_tells(self) -> tuple[Told, ...]:
+        found = []
+        for name, given in self._mapping("tells").items():
+            path = ("tells", name)
+            self._keys(path, given, {"value": True, "as": False, "labels": False})
+            value = self._expression((*path, "value"), given["value"], None)
+            default = {"text": "word", "enum": "word"}.get(value.type, "count")
+            format_ = str(given.get("as", default))
+            if format_ not in FORMATS:
+                raise self._error((*path, "as"), f"want one of {', '.join(FORMATS)}")
+            labels = given.get("labels", {})
+            for word in labels:
+                if word not in value.words:
+                    raise self._error((*path, "labels", word), f"{word} is no such word: {', '.join(value.words)}")
+            found.append(Told(name, value, format_, labels))
+        return tuple(found)
+
+    def _read_messages(self) -> dict[str, Message]:
+        given = self._mapping("messages")
+        checked_keys(self._document, ("messages",), given, dict.fromkeys(LANGUAGES, True))
+        found = {}
+        for language in LANGUAGES:
+            path = ("messages", language)
+            self._keys(path, given[language], {"title": True, "why_now": True, "what_to_say": True})
+            found[language] = Message(**{key: str(text) for key, text in given[language].items()})
+        return found
+
+    def _read_slot(self) -> Slot | None:
+        given = self._given["cadence"]
+        if given == "immediate":
+            return None
+        self._keys(("cadence",), given, {"every": True, "at": True})
+        if given["every"] not in ("day", "monday"):
+            raise self._error(("cadence", "every"), "want day or monday")
+        clock = _CLOCK.fullmatch(str(given["at"]))
+        if clock is None:
+            raise self._error(("cadence", "at"), 'want a local time such as "06:00"')
+        return Slot(int(clock[1]) * 60 + int(clock[2]), given["every"] == "monday")
+
+    def _read_expires(self) -> str:
+        """Return the code of the instant: the end of the n-th day after, some hours after, or never."""
+        given = self._given["expires"]
+        if given == "never":
+            return f"np.int64({NEVER_MS})"
+        self._keys(("expires",), given, {"days": False, "hours": False})
+        if len(given) != 1 or not isinstance(next(iter(given.values())), int):
+            raise self._error(("expires",), "want never, {days: n} or {hours: n}")
+        if "days" in given:
+            return f"((day + {int(given['days']) + 1}) * 86_400_000 - TZ_MS)"
+        return f"(np.int64(at) + {int(given['hours'])} * 3_600_000)"
+
+    def _kinds(self, key: str) -> tuple[int, ...]:
+        found = []
+        for i, name in enumerate(self._list(key)):
+            if name not in wire.KINDS:
+                raise self._error((key, i), f"{name} is no kind of event; kinds are {', '.join(wire.KINDS)}")
+            found.append(wire.KINDS[name])
+        return tuple(found)
+
+    def _expression(
+        self, path: Path, text: Any, type_: str | None, *, words: tuple[str, ...] = (), in_fire: bool = False
+    ) -> Typed:
+        if not isinstance(text, str | int | float) or isinstance(text, bool):
+            raise self._error(path, "want an expression")
+        names = self._names
+        if not in_fire:
+            names = {name: typed for name, typed in names.items() if name not in self._calendar_names}
+        found = compile_expression(
+            str(text), names, error=lambda message, column: self._document.error(path, message, column), words=words
+        )
+        if type_ is not None and found.type != type_:
+            raise self._error(path, f"this is a {found.type}; a {type_} is wanted")
+        if found.type == "word":
+            raise self._error(path, f"'{found.code}' is not a word of any enum here")
+        return found
+
+    def _optional(self, key: str, type_: str) -> Typed | None:
+        return self._expression((key,), self._given[key], type_) if key in self._given else None
+
+    def _word(self, key: str, words: tuple[str, ...], default: str = "") -> str:
+        value = self._given.get(key, default)
+        if value not in words:
+            raise self._error((key,), f"want one of {', '.join(words)}")
+        return str(value)
+
+    def _integer(self, key: str, default: int, most: int) -> int:
+        value = self._given.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+            raise self._error((key,), f"want an integer from 0 to {most}")
+        return value
+
+    def _list(self, key: str) -> list[Any]:
+        value = self._given.get(key, [])
+        if not isinstance(value, list):
+            raise self._error((key,), "want a list")
+        return value
+
+    def _mapping(self, key: str) -> dict[str, Any]:
+        value = self._given.get(key, {})
+        if not isinstance(value, dict):
+            raise self._error((key,), "want a mapping")
+        return value
+
+    def _keys(self, path: Path, given: Any, allowed: Mapping[str, bool]) -> None:
+        if not isinstance(given, dict):
+            raise self._error(path, f"want a mapping with {', '.join(allowed)}")
+        checked_keys(self._document, path, given, allowed)
+
+    def _error(self, path: Path, message: str) -> Exception:
+        return self._document.error(path, message)
+
+
+def _names_of(told: Told) -> list[str]:
+    """The names under which sentences find a parameter: itself, and per language where it has labels."""
+    return [told.name, *(f"{told.name}_{language}" for language in LANGUAGES if told.labels)]
