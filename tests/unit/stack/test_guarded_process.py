@@ -93,7 +93,7 @@ def test_killed_parent_takes_the_process_along(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from services.stack.process import GuardedProcess, ProcessSpec; "
         f"spec = ProcessSpec(name='it', argv=[sys.executable, '-c', {DEAF!r}], stop_seconds=0.5,"
         f" log=Path({str(tmp_path / 'it.log')!r})); "
-        "print(GuardedProcess(spec).pid, flush=True); time.sleep(60)"
+        "process = GuardedProcess(spec); print(process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
