@@ -53,6 +53,15 @@ def has_room(manager: ManagerCapacity) -> bool:
     return manager.taking and manager.budget_left > 0 and has_headroom(manager, CALL_UNITS)
 
 
+def slots(managers: Iterable[ManagerCapacity]) -> int:
+    """How many more call cards these managers can take."""
+    return sum(
+        min((manager.capacity_units - manager.load_units) // CALL_UNITS, manager.budget_left)
+        for manager in managers
+        if has_room(manager)
+    )
+
+
 class CapacityView:
     """All managers as last told; unknown until the first snapshot and after the stream broke. Not thread safe."""
 

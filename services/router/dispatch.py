@@ -9,7 +9,7 @@ from typing import Protocol
 
 from services.clock import Clock
 from services.router import metrics
-from services.router.capacity import ManagerCapacity, has_room
+from services.router.capacity import ManagerCapacity, has_room, slots
 from services.router.reasons import Reason
 from services.router.rounds import draft, plan_round
 from services.router.store import dispatch as store
@@ -21,7 +21,8 @@ from services.router.workbench_client import BATCH_TASKS, DispatchAnswer, batche
 
 log = logging.getLogger(__name__)
 
-CANDIDATES = 400  # customers looked at in one round of a city
+CANDIDATES = 400  # customers looked at in one round of a city, at most
+CANDIDATES_LEAST = 20  # and when nobody has room, to say so
 ROUNDS_PER_TURN = 10
 DUE_PER_TURN = 2_000
 REFUSED_WAIT_MS = 2_000  # before a manager who had no room is tried for the same task again
@@ -125,7 +126,8 @@ class Dispatcher:
         now_ms = self._clock.now_ms()
         is_known, managers = self._capacity.is_known(), self._capacity.of_city(city)
         free = [m.manager_id for m in managers if has_room(m)]
-        customers = store.backlog_customers(self._db, city, now_ms, free=free, limit=CANDIDATES)
+        limit = min(CANDIDATES, CANDIDATES_LEAST + 2 * slots(managers))
+        customers = store.backlog_customers(self._db, city, now_ms, free=free, limit=limit)
         if not customers:
             return [], False
         if not is_known:
@@ -145,7 +147,7 @@ class Dispatcher:
             )
             store.write_plan(self._db, planned.cards, planned.left, now_ms)
         metrics.count_outcome(outcome)
-        return [_sent(card) for card in planned.cards], bool(free) and len(customers) >= CANDIDATES
+        return [_sent(card) for card in planned.cards], bool(free) and len(customers) >= limit
 
     def _send(self, cards: Sequence[SentCard]) -> None:
         """Second phase: send stored cards and store what the workbench answers."""

@@ -66,7 +66,7 @@ def release_at_ms(
     if span is None:
         return None
     opens, closes = span
-    if ready_since_ms >= opens:
+    if at_ms >= opens and ready_since_ms >= opens:
         return at_ms
     spread = min(JITTER_MS, closes - opens)
     return max(at_ms, opens + zlib.crc32(key.encode()) % spread)
