@@ -180,9 +180,8 @@ def _declared_length(request: Request) -> int | None:
 
 def _refusal(status: int, reason: Reason, message: str, *, retry_seconds: float | None = None) -> Response:
     metrics.REFUSED_REQUESTS.labels(DOOR, reason.value).inc()
+    # The rest of a body is read and dropped by the server: closing at once would cost the client this answer.
     headers = {} if retry_seconds is None else {"Retry-After": str(max(1, round(retry_seconds)))}
-    if status == 413:
-        headers["Connection"] = "close"  # the rest of the body is not read
     return Response(refusal_body(reason, message), status_code=status, media_type=_JSON, headers=headers)
 
 
