@@ -56,7 +56,7 @@ def _run(
     key = read_key(settings.secrets_dir)
     workbench = WorkbenchClient(settings.workbench_grpc_target, TokenSource(key, subject=instance, role="router"))
     capacity = SharedCapacity(wake.tell)
-    crash_point = crash_point_from_environment(settings)
+    crash_point = crash_point_of(settings)
     dead_letters = DeadLetters(settings.kafka_bootstrap)
 
     def take_over(keys: object) -> object:
@@ -108,10 +108,10 @@ def _migrated(settings: RouterSettings, fate: Fate) -> bool:
     return False
 
 
-def crash_point_from_environment(settings: RouterSettings) -> Callable[[str], None]:
-    """For tests: KAIROS_ROUTER_CRASH_AT=<phase>[:n] kills the process the n-th time it passes there."""
-    wanted, _, count = os.environ.get("KAIROS_ROUTER_CRASH_AT", "").partition(":")
-    if settings.environment == "production" or not wanted:
+def crash_point_of(settings: RouterSettings) -> Callable[[str], None]:
+    """What is called between phases: nothing, or for tests a kill -9 of this process at the phase they name."""
+    wanted, _, count = settings.crash_at.partition(":")
+    if not wanted:
         return lambda _: None
     left = {wanted: int(count or 1)}
 

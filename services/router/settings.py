@@ -24,11 +24,14 @@ class RouterSettings:
     contact_file: Path | None = None  # messages go there as NDJSON; unset = var_dir/contacts.ndjson, not in production
     away_seconds: float = 30.0  # without Kafka or PostgreSQL for so long the process ends and is started again
     drain_seconds: float = 8.0  # what was begun is finished within this after SIGTERM
+    crash_at: str = ""  # for tests: `phase` or `phase:n`; the process kills itself the n-th time it passes there
 
     def __post_init__(self) -> None:
         """Refuse bounds that make no sense."""
         if not 1 <= self.batch_records <= 20_000:
             raise ValueError("KAIROS_ROUTER_BATCH_RECORDS wants 1..20000")
+        if self.crash_at and self.environment == "production":
+            raise ValueError("KAIROS_ROUTER_CRASH_AT is for tests: it is refused in production")
         if self.away_seconds <= 0 or self.drain_seconds <= 0:
             raise ValueError("KAIROS_ROUTER_AWAY_SECONDS and KAIROS_ROUTER_DRAIN_SECONDS want more than 0")
 

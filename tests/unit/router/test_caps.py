@@ -11,7 +11,7 @@ TODAY = home_day(NOW_MS)
 
 def call(days_ago: int, **fields: str) -> Contact:
     values = {"channel": "CALL", "direction": "OUT", **fields}
-    return Contact(occurred_at_ms=NOW_MS - days_ago * DAY_MS, **values)  # type: ignore[arg-type]
+    return Contact(occurred_at_ms=NOW_MS - days_ago * DAY_MS, **values)
 
 
 @pytest.mark.parametrize(
