@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from services.stack.addresses import SERVICES, USUAL_PORTS, choose_addresses
+from services.transport.kafka_admin import KafkaAdmin
 from tests.servers import VAR, make_kafka
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -68,8 +70,21 @@ class Stack:
 
 @pytest.fixture
 def var(tmp_path: Path) -> Path:
-    make_kafka(tmp_path / "probe")  # fetches the jars, or skips
-    folder = tmp_path / "var"
+    return make_var(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for the tests that leave it running."""
+    with stack_on(make_var(tmp_path_factory.mktemp("shared"))) as stack:
+        stack.wait_until_ready()
+        yield stack
+
+
+def make_var(base: Path) -> Path:
+    """An empty folder with the jars that were fetched before."""
+    make_kafka(base / "probe")  # fetches the jars, or skips
+    folder = base / "var"
     folder.mkdir()
     for jars in VAR.resolve().glob("kafka-*"):
         (folder / jars.name).symlink_to(jars)
@@ -90,6 +105,78 @@ def stack_on(var: Path, *words: str) -> Iterator[Stack]:
                 process.kill()
 
 
+@pytest.mark.parametrize("name", ["detector", "kafka", "postgres"])
+def test_killed_process_is_started_again(shared: Stack, name: str) -> None:
+    before = shared.endpoints()["pids"][name]
+
+    os.kill(before, signal.SIGKILL)
+
+    wait_until(lambda: shared.endpoints()["processes"][name]["restarts"] == 1, seconds=20)
+    wait_until(lambda: shared.endpoints()["processes"][name]["state"] == "up", seconds=60)
+    assert shared.endpoints()["pids"][name] != before
+    assert shared.endpoints()["processes"][name]["last_exit"] == -signal.SIGKILL
+
+
+def test_killed_guard_takes_its_process_along(shared: Stack) -> None:
+    pid = shared.endpoints()["pids"]["router"]
+    guard = psutil.Process(pid).parent()
+    assert guard is not None
+
+    guard.kill()
+
+    wait_until(lambda: not psutil.pid_exists(pid), seconds=10)
+    wait_until(lambda: shared.endpoints()["processes"]["router"]["restarts"] == 1, seconds=20)
+
+
+def test_second_start_refuses_and_names_the_first(shared: Stack) -> None:
+    second = run([sys.executable, str(DUMMY_STACK), str(shared.var)])
+    assert second.returncode == 1
+    assert f"running already, supervisor pid {shared.process.pid}" in second.stderr
+    assert shared.process.poll() is None
+    assert shared.endpoints()["ready"]
+
+
+def test_status_shows_every_process(shared: Stack) -> None:
+    wait_until(lambda: kairos("status", "--json", "--var", str(shared.var)).returncode == 0, seconds=30)
+    found = json.loads(kairos("status", "--json", "--var", str(shared.var)).stdout)
+    assert {each["name"] for each in found["processes"]} == NAMES
+    assert found["is_well"]
+    table = kairos("status", "--var", str(shared.var)).stdout
+    assert all(name in table for name in NAMES)
+
+
+def test_doctor_looks_at_the_machine_and_at_the_stack(shared: Stack) -> None:
+    found = json.loads(kairos("doctor", "--json", "--var", str(shared.var)).stdout)
+    good = {each["what"]: each["is_good"] for each in found}
+    for what in ("python", "java", "kafka jars", "stack", "topics", *SERVICES):
+        assert good[what], found
+    assert not good["router schema"], "the dummies migrate nothing, and the doctor says so"
+    assert all(each["advice"] for each in found if not each["is_good"])
+
+
+def test_topics_are_listed_and_differences_fail(shared: Stack) -> None:
+    listed = kairos("topics", "--json", "--var", str(shared.var))
+    assert listed.returncode == 0
+    assert {"kairos.events.v1", "kairos.moments.v1"} <= {row["topic"] for row in json.loads(listed.stdout)["topics"]}
+
+    with KafkaAdmin(shared.endpoints()["kafka"]) as admin:
+        admin.delete_topics(["kairos.moments-bulk.v1"])
+    differing = kairos("topics", "--var", str(shared.var))
+    assert differing.returncode == 1
+    assert "differs: kairos.moments-bulk.v1: topic is missing" in differing.stderr
+    assert kairos("topics", "--create", "--var", str(shared.var)).returncode == 0
+
+
+def test_down_stops_everything_and_then_finds_nothing(shared: Stack) -> None:
+    """The last test that uses the shared stack."""
+    everything = shared.processes()
+    assert kairos("down", "--var", str(shared.var)).returncode == 0
+    assert shared.process.wait(5) == 0
+    assert not running(everything)
+    assert "nothing is running here" in kairos("down", "--var", str(shared.var)).stderr
+    assert kairos("status", "--var", str(shared.var)).returncode == 1
+
+
 def test_up_is_ready_with_every_process_and_ctrl_c_leaves_nothing(var: Path) -> None:
     with stack_on(var) as stack:
         endpoints = stack.wait_until_ready()
@@ -104,19 +191,6 @@ def test_up_is_ready_with_every_process_and_ctrl_c_leaves_nothing(var: Path) -> 
         assert not running(everything)
         assert not (var / "endpoints.json").exists()
         assert "all is ready" in stack.output.read_text()
-
-
-@pytest.mark.parametrize("name", ["detector", "kafka", "postgres"])
-def test_killed_process_is_started_again(var: Path, name: str) -> None:
-    with stack_on(var) as stack:
-        before = stack.wait_until_ready()["pids"][name]
-
-        os.kill(before, signal.SIGKILL)
-
-        wait_until(lambda: stack.endpoints()["processes"][name]["restarts"] == 1, seconds=20)
-        wait_until(lambda: stack.endpoints()["processes"][name]["state"] == "up", seconds=60)
-        assert stack.endpoints()["pids"][name] != before
-        assert stack.stop() == 0
 
 
 def test_killed_supervisor_leaves_no_orphan_and_the_next_start_is_fine(var: Path) -> None:
@@ -147,35 +221,6 @@ def test_everything_killed_at_once_starts_again(var: Path) -> None:
         assert again.stop() == 0
 
 
-def test_killed_guard_takes_its_process_along(var: Path) -> None:
-    with stack_on(var) as stack:
-        pid = stack.wait_until_ready()["pids"]["router"]
-        guard = psutil.Process(pid).parent()
-        assert guard is not None
-
-        guard.kill()
-
-        wait_until(lambda: not psutil.pid_exists(pid), seconds=10)
-        wait_until(lambda: stack.endpoints()["processes"]["router"]["restarts"] == 1, seconds=20)
-
-
-def test_second_start_refuses_and_names_the_first(var: Path) -> None:
-    with stack_on(var) as stack:
-        stack.wait_until_ready()
-        second = subprocess.run(
-            [sys.executable, str(DUMMY_STACK), str(var)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-        assert second.returncode == 1
-        assert f"running already, supervisor pid {stack.process.pid}" in second.stderr
-        assert stack.process.poll() is None
-        assert stack.endpoints()["ready"]
-
-
 def test_service_that_never_starts_ends_the_stack_and_shows_its_log(var: Path) -> None:
     with stack_on(var, "broken") as stack:
         assert stack.process.wait(90) == 1
@@ -185,8 +230,6 @@ def test_service_that_never_starts_ends_the_stack_and_shows_its_log(var: Path) -
 
 
 def test_taken_usual_port_is_replaced_by_a_free_one() -> None:
-    from services.stack.addresses import USUAL_PORTS, choose_addresses
-
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
         with contextlib.suppress(OSError):  # somebody else has it: as good
             taken.bind(("127.0.0.1", USUAL_PORTS["ingest_http"]))
@@ -205,3 +248,12 @@ def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
+
+
+def kairos(*words: str) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "services.cli.main", *words])
+
+
+def run(argv: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
