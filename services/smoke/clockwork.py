@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.clock import ClockLine, parse_clock_line, write_clock_file
 from services.smoke.log_watcher import LogWatcher
-from services.smoke.probes import Probes
+from services.smoke.probes import UNFINISHED, WITH_PEOPLE, Probes
 
 LOOK_SECONDS = 0.05
 QUIET_LOOKS = 4
@@ -47,20 +47,37 @@ class Clockwork:
         write_clock_file(self._path, ClockLine(start_ms=reached_ms, speed=1.0, anchor_ms=real_ms()))
         await self._wait_until_known(target_ms, seconds_max)
 
-    async def wait_until_idle(self, *, seconds_max: float = 60.0) -> None:
-        """Wait until several looks in a row find nothing under way. Raises NeverIdle."""
-        deadline = time.monotonic() + seconds_max
-        quiet = 0
-        busy: dict[str, float] = {}
-        records = -1
+    async def wait_until_idle(self, *, seconds_max: float = 60.0, people_seconds: float = 6.0) -> None:
+        """Wait until several looks in a row find nothing under way. Raises NeverIdle.
+
+        people_seconds: for so long, once the machines rest, managers may go on with what is on their cards.
+        """
+        began = time.monotonic()
+        rested_at: float | None = None
+        quiet, records = 0, -1
         while quiet < QUIET_LOOKS:
-            busy = await self._probes.busy()
-            seen = len(self._watcher.records())
-            quiet = quiet + 1 if not busy and seen == records else 0
+            busy, with_people = await self._under_way()
+            seen = self._watcher.total()
+            rests = not busy and seen == records
             records = seen
-            if time.monotonic() > deadline:
-                raise NeverIdle(f"still busy after {seconds_max:.0f} s: {busy}")
+            now = time.monotonic()
+            if rests and rested_at is None:
+                rested_at = now
+            elif busy:
+                rested_at = None
+            waits = bool(with_people) and (rested_at is None or now - rested_at < people_seconds)
+            quiet = quiet + 1 if rests and not waits else 0
+            if now - began > seconds_max:
+                raise NeverIdle(f"still busy after {seconds_max:.0f} s: {busy or with_people}")
             await asyncio.sleep(QUIET_PAUSE_SECONDS)
+
+    async def _under_way(self) -> tuple[dict[str, float], dict[str, float]]:
+        """What machines still do, and what is with people."""
+        busy, rows = await asyncio.gather(self._probes.busy(), self._probes.rows())
+        if rows is None:
+            return busy | {"the database does not answer": 1.0}, {}
+        busy |= {f"rows {reason}": float(count) for reason, count in rows.items() if reason in UNFINISHED}
+        return busy, {reason: float(count) for reason, count in rows.items() if reason in WITH_PEOPLE}
 
     async def _wait_until_known(self, target_ms: int, seconds_max: float) -> None:
         deadline = time.monotonic() + seconds_max

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import httpx
+import psycopg
 
 from services.simulator.endpoints import Endpoints
 
@@ -17,19 +18,43 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 # Every one of these is zero when nothing is under way.
 QUEUES: Mapping[str, tuple[str, ...]] = {
     "detector": ("kairos_detector_lag_records", "kairos_detector_sweep_customers", "kairos_detector_outbox_records"),
-    "router": (
-        "kairos_router_lag_records",
-        "kairos_router_outbox_rows",
-        "kairos_router_rescinds_open_tasks",
-        "kairos_router_backlog_tasks",
-    ),
+    "router": ("kairos_router_lag_records", "kairos_router_outbox_rows", "kairos_router_rescinds_open_tasks"),
     "workbench": ("kairos_workbench_outbox_rows", "kairos_workbench_open_offers"),
     "ingest": ("kairos_ingest_in_flight_requests",),
 }
-# Reasons of the router's rows that mean that it has not finished.
-UNFINISHED = frozenset({"undecided", "dispatching", "on_card"})
+# Reasons of the router's rows: it has not finished; it waits for a person, who may not come just now.
+UNFINISHED = frozenset({"undecided", "dispatching"})
+WITH_PEOPLE = frozenset(
+    {"on_card", "awaiting_assignment", "declined", "offer_missed", "owner_first", "no_capacity", "capacity_unknown"}
+)
+
+ROWS_BY_REASON = "SELECT reason, count(*) FROM router.moments WHERE row_state <> 'LEDGER' GROUP BY reason"
 
 Metrics = Mapping[str, list[tuple[dict[str, str], float]]]
+
+
+class RowProbe:
+    """Counts the router's rows by reason over a connection of its own, opened again when it was lost."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.Connection[tuple[str, int]] | None = None
+
+    def counts(self) -> dict[str, int] | None:
+        """Rows by reason; None when the database does not answer."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=2)
+            return dict(self._connection.execute(ROWS_BY_REASON).fetchall())
+        except psycopg.Error:
+            self.close()
+            return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 class Probes:
@@ -38,10 +63,16 @@ class Probes:
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
         self._client = httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False)
+        self._rows = RowProbe(endpoints.postgres_dsn)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+        self._rows.close()
+
+    async def rows(self) -> dict[str, int] | None:
+        """The router's open rows by reason; None when the database does not answer."""
+        return await asyncio.to_thread(self._rows.counts)
 
     async def clocks_ms(self) -> dict[str, int]:
         """Business time of every process; 0 of one that does not answer."""
@@ -65,9 +96,6 @@ class Probes:
                 continue
             for name in QUEUES.get(service, ()):
                 found[name] = sum(value for _, value in page.get(name, []))
-            for labels, value in page.get("kairos_router_rows", []):
-                if labels.get("reason") in UNFINISHED and value:
-                    found[f"rows {labels.get('reason')}"] = value
         return {name: value for name, value in found.items() if value}
 
     async def _now_ms(self, service: str) -> int:
