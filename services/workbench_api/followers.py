@@ -127,8 +127,8 @@ async def _follow(bootstrap: str, topic: str, take: Any, *, next_offsets: Any) -
             client_id=f"kairos-workbench-{topic}",
         )
         try:
+            await _start(consumer)
             async with asyncio.timeout(_START_SECONDS):
-                await consumer.start()
                 partitions = await _assign(consumer, topic)
             for number, offset in (await next_offsets() if next_offsets is not None else {}).items():
                 if number in partitions:
@@ -146,6 +146,17 @@ async def _follow(bootstrap: str, topic: str, take: Any, *, next_offsets: Any) -
                     await consumer.stop()
         await asyncio.sleep(pause)
         pause = min(pause * 2, _PAUSE_SECONDS_LAST)
+
+
+async def _start(consumer: Any) -> None:
+    """Connect within a bound. Never broken off half way: the client would leave its first connection open."""
+    starting = asyncio.ensure_future(consumer.start())
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            await asyncio.shield(starting)
+    finally:
+        if not starting.done():
+            await asyncio.wait([starting], timeout=_START_SECONDS)
 
 
 async def _assign(consumer: Any, topic: str) -> set[int]:
