@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -189,7 +190,7 @@ class LocalStack:
         log = self.log("rules-publish")
         log.parent.mkdir(parents=True, exist_ok=True)
         with self._progress.step("rules", "publishing the shipped set"), open(log, "wb") as output:
-            argv = kairos_argv("rules", "publish")
+            argv = kairos_argv("rules", "publish", "--author", "shipped", "--publisher", "kairos-up")
             try:
                 done = subprocess.run(argv, env=env, stdout=output, stderr=output, timeout=RULES_SECONDS, check=False)
             except subprocess.TimeoutExpired as exc:
@@ -214,6 +215,9 @@ class LocalStack:
         if self._supervisor.children:
             with self._progress.step("stack", "stopping"):
                 self._supervisor.stop([SERVICES, ("kafka", "postgres")])
+            for child in self._supervisor.children:
+                if child.last_exit == -signal.SIGKILL:
+                    self._progress.note(child.managed.name, f"had to be killed; {_short(child.managed.log)}")
             self._progress.good("stack", "stopped; the data stays under " + _short(self.var))
         self._clock.close()
         (self.var / ENDPOINTS_FILE).unlink(missing_ok=True)
