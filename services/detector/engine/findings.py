@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from services.detector.engine.jit import kernel
-from services.detector.engine.kernel import get64
 from services.detector.engine.layout import (
     ARPU,
     BRAND,
@@ -46,27 +45,34 @@ COUNT_NAMES = (
 
 
 @kernel
+def _long(words: Any, at: int) -> Any:
+    """A number of two words in one row."""
+    return np.int64(words[at + 1]) << 32 | np.int64(words[at]) & 0xFFFFFFFF
+
+
+@kernel
 def tell(st: Any, s: int, pool: Any, row: Any, out: Any, n: Any, rule: int, state: int, resolution: int, priority: Any,
          channel: Any, earliest: Any, occurred: Any, detected: Any, nominal_day: Any, history: bool) -> None:  # fmt: skip
     """Write row n: the episode as it is now, and the customer's basics."""
-    out[n, CUSTOMER] = get64(st, s, ID)
-    out[n, RULE] = rule
-    out[n, STATE] = state
-    out[n, RESOLUTION] = resolution
-    out[n, KEY] = get64(pool, row, EPISODE_KEY)
-    out[n, KEY_AT] = get64(pool, row, EPISODE_AT)
-    out[n, REVISION] = pool[row, EPISODE_BITS] >> REVISION_SHIFT
-    out[n, PRIORITY] = np.int64(priority)
-    out[n, CHANNEL] = np.int64(channel)
-    out[n, EARLIEST] = np.int64(earliest)
-    out[n, EXPIRES] = get64(pool, row, EPISODE_EXPIRES)
-    out[n, OCCURRED] = np.int64(occurred)
-    out[n, DETECTED] = detected
-    out[n, NOMINAL_DAY] = nominal_day
-    out[n, HISTORY] = history
-    out[n, F_CODES] = st[s, CODES]
-    out[n, F_ARPU] = st[s, ARPU]
-    out[n, F_OWNER] = get64(st, s, OWNER)
-    out[n, F_DEPUTY] = get64(st, s, DEPUTY)
-    out[n, F_BRAND] = get64(st, s, BRAND)
-    out[n, HAS_VIEW] = st[s, FLAGS] & HAS_PROFILE
+    found, record, case = out[n], st[s], pool[row]
+    found[CUSTOMER] = _long(record, ID)
+    found[RULE] = rule
+    found[STATE] = state
+    found[RESOLUTION] = resolution
+    found[KEY] = _long(case, EPISODE_KEY)
+    found[KEY_AT] = _long(case, EPISODE_AT)
+    found[REVISION] = case[EPISODE_BITS] >> REVISION_SHIFT
+    found[PRIORITY] = np.int64(priority)
+    found[CHANNEL] = np.int64(channel)
+    found[EARLIEST] = np.int64(earliest)
+    found[EXPIRES] = _long(case, EPISODE_EXPIRES)
+    found[OCCURRED] = np.int64(occurred)
+    found[DETECTED] = detected
+    found[NOMINAL_DAY] = nominal_day
+    found[HISTORY] = history
+    found[F_CODES] = record[CODES]
+    found[F_ARPU] = record[ARPU]
+    found[F_OWNER] = _long(record, OWNER)
+    found[F_DEPUTY] = _long(record, DEPUTY)
+    found[F_BRAND] = _long(record, BRAND)
+    found[HAS_VIEW] = record[FLAGS] & HAS_PROFILE

@@ -16,7 +16,7 @@ import numpy as np
 from services.detector.engine import wire
 from services.detector.engine.episodes import *
 from services.detector.engine.findings import *
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import entry, kernel
 from services.detector.engine.kernel import *
 from services.detector.engine.layout import *
 from typing import Any

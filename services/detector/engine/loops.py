@@ -16,7 +16,7 @@ from services.detector.engine.findings import (
     MARGIN_ROWS,
     STALE,
 )
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import entry, kernel
 from services.detector.engine.kernel import (
     MINUTE_MS,
     add_usage,
@@ -62,7 +62,7 @@ def take_event(st: Any, s: int, pool: Any, meta: Any, months: Any, kind: Any, at
     return True, np.int64(0)
 
 
-@kernel
+@entry
 def apply_events(
     first: Any, last: Any, slots: Any, kinds: Any, offsets: Any, occurred: Any, ingested: Any, histories: Any,
     idents: Any, ranks: Any, payloads: Any, codes: Any, profiles: Any, st: Any, pool: Any, meta: Any, months: Any,
@@ -114,7 +114,7 @@ def apply_events(
     return last, n
 
 
-@kernel
+@entry
 def sweep_customers(
     first: Any, last: Any, rows: Any, offset: Any, day: Any, at: Any, log: Any, mask: Any, calendar: Any, st: Any,
     pool: Any, meta: Any, parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
@@ -137,7 +137,7 @@ def sweep_customers(
     return last, n
 
 
-@kernel
+@entry
 def look_at_due(
     first: Any, last: Any, rows: Any, offset: Any, log: Any, is_quiet: bool, st: Any, pool: Any, meta: Any,
     parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,

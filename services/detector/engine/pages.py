@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.detector.engine.errors import StateUnreadable
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import entry, kernel
 from services.detector.engine.layout import (
     BRAND,
     CASE_WORDS,
@@ -103,7 +103,7 @@ def _int64(table: Int32s, word: int) -> npt.NDArray[np.int64]:
     return table[:, word + 1].astype(np.int64) << 32 | table[:, word].astype(np.int64) & 0xFFFFFFFF
 
 
-@kernel
+@entry
 def count_cases(records: Any, pool: Any, counts: Any) -> int:
     """Fill how many cases each record has; return how many there are together."""
     total = 0
@@ -117,7 +117,7 @@ def count_cases(records: Any, pool: Any, counts: Any) -> int:
     return total
 
 
-@kernel
+@entry
 def copy_cases(records: Any, pool: Any, cases: Any) -> None:
     """Copy the chains of the records, one after the other, in chain order, with NEXT cleared."""
     n = 0
@@ -131,7 +131,7 @@ def copy_cases(records: Any, pool: Any, cases: Any) -> None:
             row = pool[row, NEXT]
 
 
-@kernel
+@entry
 def place_cases(records: Any, cases: Any, pool: Any, meta: Any) -> None:
     """Put chains back: CASES of each record is how many it has; becomes its first row in the pool."""
     n = 0

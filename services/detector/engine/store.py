@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import entry, kernel
 from services.detector.engine.kernel import get64, set64
 from services.detector.engine.layout import CASE_WORDS, CASES, DUE, ID, PAGE_ROWS, WORDS
 from services.detector.engine.pages import (
@@ -36,7 +36,7 @@ def _place(table_keys: Any, table_slots: Any, key: Any, slot: Any) -> None:
     table_slots[h] = slot
 
 
-@kernel
+@entry
 def assign_slots(customers: Any, first: Any, last: Any, slots: Any, table_keys: Any, table_slots: Any, rows: Any,
                  totals: Any, st: Any) -> None:  # fmt: skip
     """Fill the slots of events first..last-1; unknown customers get the first free slot. totals: customers, free page."""
@@ -59,14 +59,14 @@ def assign_slots(customers: Any, first: Any, last: Any, slots: Any, table_keys: 
         slots[i] = table_slots[h]
 
 
-@kernel
+@entry
 def _fill_table(st: Any, rows: Any, table_keys: Any, table_slots: Any) -> None:
     for page in range(rows.size):
         for slot in range(page * PAGE_ROWS, page * PAGE_ROWS + rows[page]):
             _place(table_keys, table_slots, get64(st, slot, ID), slot)
 
 
-@kernel
+@entry
 def _fill_due(st: Any, rows: Any, page_due: Any) -> None:
     for page in range(rows.size):
         page_due[page] = 0

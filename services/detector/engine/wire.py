@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from schemas.limits import EARLIEST_MS
 from schemas.registry import REGISTRY, Schema
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import entry, kernel
 
 USAGE, BALANCE, HANDSET, COMPLAINT, BILL, ORDER, ROAMING, INQUIRY, LINE, CUSTOMER, TICK = range(11)
 KINDS: Mapping[str, int] = {
@@ -206,7 +206,7 @@ def _mixed(x: Any) -> Any:
     return np.int64(x) if x != 0 else np.int64(1)
 
 
-@kernel
+@entry
 def _text_key(data: Any, size: int) -> Any:
     """The key of a text that stands alone."""
     return _mixed(_hash(data, 0, size, np.uint64(_OFFSET)))
@@ -250,7 +250,7 @@ def _letter(byte: Any) -> Any:
     return min(b - 58, np.int64(63))
 
 
-@kernel
+@entry
 def _rank(data: Any, source: int, source_end: int, event: int, event_end: int) -> Any:
     """Two numbers that order (source, event_id) as text does: 2 letters of the source, 18 of the id."""
     high = np.int64(0)
@@ -264,7 +264,7 @@ def _rank(data: Any, source: int, source_end: int, event: int, event_end: int) -
     return high, low
 
 
-@kernel
+@entry
 def _cycle(data: Any, start: int, end: int) -> Any:
     """Return the months since 2000 of `YYYY-MM`; -1 when it is none."""
     if end - start != 7 or data[start + 4] != 45:
@@ -409,7 +409,7 @@ def _walk(
     return p == end
 
 
-@kernel
+@entry
 def read_records(
     data: Any, ends: Any, keys: Any, key_ends: Any, of_schema: Any, kinds: Any, lengths: Any, steps: Any,
     capabilities: Any, status: Any, kind: Any, customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any,
