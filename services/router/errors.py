@@ -14,6 +14,15 @@ class OwnershipLost(RouterError):
         self.partition = partition
 
 
+class LogTooShort(RouterError):
+    """A partition ends before the stored offset: topics and database do not belong together. The process stops."""
+
+    def __init__(self, topic: str, partition: int, *, end: int, stored: int) -> None:
+        super().__init__(f"{topic} partition {partition} ends at {end}, but records up to {stored} are stored")
+        self.topic = topic
+        self.partition = partition
+
+
 class WorkbenchUnavailable(RouterError):
     """The workbench did not answer in time or drains. Retry with bounded back-off; what was sent may have arrived."""
 

@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from services.router.decode import ALL_TOPICS, MOMENTS_BULK
+from services.router.errors import LogTooShort
 from services.router.store.intake import Position
 from services.transport.errors import TransportUnavailable
 
@@ -26,6 +27,7 @@ SESSION_MS: Final = 10_000
 HEARTBEAT_MS: Final = 3_000
 REQUEST_MS: Final = 15_000
 BOOTSTRAP_MS: Final = 10_000
+METADATA_MS: Final = 3_000  # a member that joined before it knew the topics gets nothing until the next look at them
 LAG_MS: Final = 2_000
 CLOSE_MS: Final = 2_000
 DEAD_LETTER_SECONDS: Final = 10.0
@@ -70,7 +72,7 @@ class KafkaIntake:
                 request_timeout_ms=REQUEST_MS,
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
                 reconnect_backoff_max_ms=1_000,
-                metadata_max_age_ms=30_000,
+                metadata_max_age_ms=METADATA_MS,
             )
         except KafkaError as exc:
             raise TransportUnavailable("kafka", repr(exc)) from exc
@@ -143,7 +145,10 @@ class KafkaIntake:
                 self._lost[topic, partition] = time.monotonic()
 
     def lag(self) -> dict[str, int]:
-        """Records not stored yet, by topic, over the owned partitions; commits the positions for lag tools."""
+        """Records not stored yet, by topic, over the owned partitions; commits the positions for lag tools.
+
+        Raises LogTooShort when a partition ends before what was stored of it.
+        """
         positions = self.positions
         if not positions:
             return {}
@@ -155,6 +160,8 @@ class KafkaIntake:
             raise TransportUnavailable("kafka", repr(exc)) from exc
         lags = dict.fromkeys(ALL_TOPICS, 0)
         for tp, position in tps.items():
+            if ends[tp] < position.next_offset:
+                raise LogTooShort(tp.topic, tp.partition, end=ends[tp], stored=position.next_offset)
             lags[tp.topic] += max(ends[tp] - position.next_offset, 0)
         return lags
 

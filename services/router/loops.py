@@ -57,7 +57,7 @@ class Fate:
                 body()
             except Exception as exc:  # the outermost loop of this thread
                 log.exception("router.thread.failed", extra={"loop": name})
-                self.fail(f"{name}: {type(exc).__name__}")
+                self.fail(f"{name}: {type(exc).__name__}: {exc}"[:300])
 
         thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()

@@ -14,7 +14,7 @@ class RouterSettings:
     postgres_dsn: Secret = shared("POSTGRES_DSN")  # noqa: RUF009  # a field, not a value
     secrets_dir: Path = shared("SECRETS_DIR")  # noqa: RUF009  # a field, not a value
     kafka_bootstrap: str = shared("KAFKA_BOOTSTRAP", default="127.0.0.1:9092")
-    workbench_grpc_target: str = shared("WORKBENCH_GRPC_TARGET", default="127.0.0.1:8082")
+    workbench_grpc_target: str = shared("WORKBENCH_GRPC_TARGET", default="127.0.0.1:8090")
     environment: Literal["production", "demo", "test"] = shared("ENVIRONMENT", default="production")
     bind_host: str = shared("BIND_HOST", default="127.0.0.1")
     var_dir: Path = shared("VAR_DIR", default=Path("var"))  # noqa: RUF009  # a field, not a value

@@ -83,6 +83,17 @@ class RouterRig:
                 stdout=log,
             )
 
+    def command(self, *arguments: str) -> str:
+        """What `kairos router ...` prints; fails unless it succeeds."""
+        environment = {
+            **os.environ,
+            "KAIROS_POSTGRES_DSN": self.dsn,
+            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'schemas' / 'rpc'}",
+        }
+        command = [sys.executable, "-m", "services.router", *arguments]
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, timeout=30, check=True)
+        return done.stdout.decode()
+
     def kill(self, name: str = "one") -> None:
         """kill -9."""
         self.processes[name].send_signal(signal.SIGKILL)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import statistics
 import time
 from collections import Counter
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.router.decode import CONTACTS, CUSTOMERS, MOMENTS, MOMENTS_BULK
-from tests.doubles.router_process import RouterRig
+from tests.doubles.router_process import NAMES, RouterRig
 from tests.doubles.router_records import DAY_MS, HOUR_MS, NOW_MS, contact, customer, moment
 
 if TYPE_CHECKING:
@@ -58,6 +61,27 @@ def test_a_moment_reaches_the_workbench_at_once_and_its_resolution_takes_it_back
     rig.publish(MOMENTS, [moment(i, revision=2, state="RESOLVED") for i in ids])
     rig.wait(lambda: set(rig.workbench.states.values()) == {"RESCINDED"})
     rig.wait(lambda: open_cards(rig, ids) == {("LEDGER", "resolved"): 20})
+    assert rig.stop() == 0
+
+
+@pytest.mark.parametrize("compression", ["lz4", "gzip"])
+async def test_what_other_services_compress_is_read(rig: RouterRig, compression: str) -> None:
+    """The producers of this product compress with lz4, which kafka-python reads by the package lz4 only."""
+    import asyncio
+
+    from schemas.codec import encode
+    from services.transport.kafka_producer import KafkaProducer, OutRecord
+
+    first = {"lz4": 7_000, "gzip": 7_100}[compression]
+    rig.start()
+    producer = KafkaProducer(rig.bootstrap, client_id="test", compression=compression)
+    await producer.open()
+    records = [OutRecord(str(i).encode(), encode(NAMES[MOMENTS], moment(i))) for i in range(first, first + 50)]
+    await producer.publish(MOMENTS, records)
+    await producer.close()
+    waiting = {("PENDING", "customer_unknown"): 50}
+    await asyncio.to_thread(rig.wait_until_ready)
+    await asyncio.to_thread(rig.wait, lambda: open_cards(rig, range(first, first + 50)) == waiting)
     assert rig.stop() == 0
 
 
@@ -206,4 +230,43 @@ def test_messages_contacts_and_the_bulk_topic_are_served(rig: RouterRig) -> None
     rig.wait(lambda: open_cards(rig, ids) == {("LEDGER", "sent_by_sms"): 100, ("PENDING", "sms_cap"): 100})
     rig.wait(lambda: len(rig.messages()) == 100)
     assert {message["customer_id"] for message in rig.messages()} == set(ids[100:])
+    assert rig.stop() == 0
+
+
+def test_people_can_ask_why(rig: RouterRig) -> None:
+    rig.start()
+    rig.wait_until_ready()
+    rig.publish(CUSTOMERS, [customer(8_000, refused_groups=["service"])], wait=True)
+    refused, waiting = moment(8_000), moment(8_001)
+    rig.publish(MOMENTS, [refused, waiting], wait=True)
+    rig.wait(lambda: open_cards(rig, range(8_000, 8_002)).total() == 2)
+    assert rig.stop() == 0
+    found = json.loads(rig.command("why", "8000", "--json"))
+    assert (found["row_state"], found["reason"], found["rule_id"]) == ("LEDGER", "refused_group", "AN17")
+    assert found["reason_en"] == "the customer refuses this group"
+    assert "客户资料尚未到达" in rig.command("why", waiting["moment_id"])
+    assert "refuses this group" in rig.command("why", refused["moment_id"], "--language", "en")
+    lines = [json.loads(line) for line in rig.command("backlog", "--json").splitlines()]
+    assert [(line["reason"], line["moments"]) for line in lines] == [("customer_unknown", 1)]
+
+
+@pytest.mark.parametrize("server", ["kafka", "postgres"])
+def test_a_killed_server_is_outlasted(rig: RouterRig, kafka: KafkaServer, postgres: Database, server: str) -> None:
+    ids = {"kafka": range(9_000, 9_020), "postgres": range(9_100, 9_120)}[server]
+    rig.start()
+    rig.wait_until_ready()
+    rig.publish(CUSTOMERS, [customer(i) for i in ids], wait=True)
+    rig.publish(MOMENTS, [moment(i) for i in ids[:10]], wait=True)
+    killed = kafka if server == "kafka" else postgres.server
+    assert killed.process is not None
+    os.kill(killed.process.pid, signal.SIGKILL)
+    rig.wait(lambda: rig.get("/readyz") is None or rig.processes["one"].poll() is not None, what="not ready")
+    killed.start()
+    killed.wait_until_ready()
+    if rig.processes["one"].poll() is not None:
+        rig.start()
+    rig.publish(MOMENTS, [moment(i) for i in ids[10:]], wait=True)
+    rig.wait(lambda: open_cards(rig, ids) == {("CARD", "on_card"): 20}, seconds=60, what="all cards")
+    assert rig.workbench.double_cards == 0
+    rig.wait_until_ready()
     assert rig.stop() == 0
