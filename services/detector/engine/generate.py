@@ -7,7 +7,7 @@ from services.detector.engine.expressions import Typed
 from services.detector.engine.findings import FIRST_TEXT
 from services.detector.engine.parameters import SEGMENTS
 from services.detector.engine.risk import RiskCard
-from services.detector.engine.rules import BY_COMPLAINT, BY_HANDSET, BY_LINE, Rule
+from services.detector.engine.rules import BY_COMPLAINT, BY_HANDSET, BY_LINE, Evidence, Rule
 
 _MARK = "# --- the generated module begins here"
 _HEAD = '''"""Generated from rule files; do not edit. The second half is the text of loops.py."""
@@ -62,7 +62,9 @@ def generate(rules: list[Rule], card: RiskCard) -> str:
     parts = [_HEAD, _risk(card)]
     for number, rule in enumerate(rules):
         writer = _Writer(rule, number, offsets[rule.id], len(card.terms))
-        parts.append(writer.tell())
+        parts.append(writer.tell("_tell", rule.evidence))
+        if rule.resolved_evidence:
+            parts.append(writer.tell("_tell_end", rule.resolved_evidence))
         parts.append(writer.judge_at_event() if rule.slot is None else writer.judge_at_hour())
         if rule.slot is not None and rule.resolve_on:
             parts.append(writer.end_at_event())
@@ -115,12 +117,12 @@ class _Writer:
         lines += [f"f_{name} = {typed.code}" for name, typed in rule.features.items() if name in wanted]
         return lines
 
-    def tell(self) -> str:
+    def tell(self, name: str, conditions: tuple[Evidence, ...]) -> str:
         """The function that writes a finding: evidence, sentence parameters, priority, channel."""
         rule = self._rule
         numbers: list[Typed] = []
         texts: list[Typed] = []
-        for evidence in rule.evidence:
+        for evidence in conditions:
             numbers += [e for e in (evidence.observed, evidence.baseline, evidence.threshold) if e is not None]
             texts += (
                 [evidence.observed_text] if evidence.observed_text and evidence.observed_text.type == "text" else []
@@ -141,7 +143,7 @@ class _Writer:
             f"{rule.channel.code}, {earliest}, occurred, log, nominal, history)"
         )
         arguments = "st, s, pool, parameters, case, at, day, row, state, resolution, occurred, log, nominal, history, out, outf, n"
-        return _function(f"_tell_{rule.id}", arguments, body)
+        return _function(f"{name}_{rule.id}", arguments, body)
 
     def judge_at_event(self) -> str:
         """The function of an immediate rule: at its events, at due times, and after loading."""
@@ -256,8 +258,9 @@ class _Writer:
         ]
 
     def _emit(self, state: str, resolution: str, *, indent: int, nominal: str = "local_day(occurred)") -> list[str]:
+        name = "_tell_end" if state == "RESOLVED" and self._rule.resolved_evidence else "_tell"
         call = (
-            f"_tell_{self._rule.id}(st, s, pool, parameters, case, at, day, row, {state}, {resolution}, occurred, log, "
+            f"{name}_{self._rule.id}(st, s, pool, parameters, case, at, day, row, {state}, {resolution}, occurred, log, "
             f"{nominal}, history, out, outf, n)"
         )
         return [" " * indent + call, " " * indent + "n += 1"]

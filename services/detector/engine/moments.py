@@ -51,12 +51,12 @@ def make_moment(
     values: list[int] = row.tolist()
     score, terms = card.score(numbers[: len(card.terms)])
     teller = _Teller(rule, values, numbers[len(card.terms) :].tolist(), texts)
-    evidence = [teller.evidence(each) for each in rule.evidence]
+    state = STATES[values[f.STATE]]
+    evidence = [teller.evidence(each) for each in rule.evidence_of(state)]
     parameters: dict[str, str] = {}
     for told in rule.tells:
         parameters.update(teller.parameter(told))
     episode = episode_text(rule, values[f.KEY], values[f.KEY_AT])
-    state = STATES[values[f.STATE]]
     return {
         "moment_id": moment_id(values[f.CUSTOMER], rule.id, episode),
         "revision": values[f.REVISION],

@@ -33,7 +33,7 @@ _FIELDS = {
     "features": False, "fire": True, "rearm": False, "resolve": False, "resolve_on": False, "cool_down_days": False,
     "keep": False, "expires": True, "priority": True, "channel": True, "call_from_risk": False,
     "earliest_contact": False, "recheck_at": False, "tell_again_when": False, "occurred": False, "supersedes": False,
-    "lateness": False, "observation_days": True, "evidence": True, "tells": False, "messages": True,
+    "lateness": False, "observation_days": True, "evidence": True, "resolved_evidence": False, "tells": False, "messages": True,
 }  # fmt: skip
 
 
@@ -111,8 +111,13 @@ class Rule:
     supersedes: tuple[str, ...]
     observation_days: int
     evidence: tuple[Evidence, ...]
+    resolved_evidence: tuple[Evidence, ...]
     tells: tuple[Told, ...]
     messages: Mapping[str, Message]
+
+    def evidence_of(self, state: str) -> tuple[Evidence, ...]:
+        """Return the evidence that a revision of this state tells."""
+        return self.resolved_evidence if state == "RESOLVED" and self.resolved_evidence else self.evidence
 
 
 def rule_code(rule_id: str) -> int:
@@ -187,7 +192,8 @@ class _Reader:
             occurred=self._optional("occurred", "number"),
             supersedes=tuple(str(each) for each in self._list("supersedes")),
             observation_days=self._integer("observation_days", 7, 400),
-            evidence=tuple(self._read_evidence(i, each) for i, each in enumerate(self._list("evidence"))),
+            evidence=self._read_evidence("evidence"),
+            resolved_evidence=self._read_evidence("resolved_evidence"),
             tells=self._read_tells(),
             messages=self._read_messages(),
         )
@@ -195,7 +201,8 @@ class _Reader:
         return rule
 
     def _check(self, rule: Rule) -> None:
-        texts = [e for e in rule.evidence if e.observed_text] + [t for t in rule.tells if t.value.type == "text"]
+        evidence = max(rule.evidence, rule.resolved_evidence, key=len)
+        texts = [e for e in evidence if e.observed_text] + [t for t in rule.tells if t.value.type == "text"]
         if len(texts) > TEXTS_MAX:
             raise self._error(("evidence",), f"more than {TEXTS_MAX} texts")
         if rule.slot is not None and rule.episode not in (BY_DAY, BY_HANDSET):
@@ -256,8 +263,10 @@ class _Reader:
             found.append(Resolution(self._expression((*path, "when"), given["when"], "boolean"), str(given["as"])))
         return tuple(found)
 
-    def _read_evidence(self, i: int, given: Any) -> Evidence:
-        path: Path = ("evidence", i)
+    def _read_evidence(self, field_: str) -> tuple[Evidence, ...]:
+        return tuple(self._read_condition((field_, i), each) for i, each in enumerate(self._list(field_)))
+
+    def _read_condition(self, path: Path, given: Any) -> Evidence:
         keys = {"name": True, "unit": True, "observed": False, "text": False, "baseline": False, "threshold": False}
         self._keys(path, given, {**keys, "layer": False})
         layer = str(given.get("layer", ""))

@@ -1,0 +1,1 @@
+"""The slow, obvious evaluator: what the engine must equal, written without any of its code."""
