@@ -77,10 +77,14 @@ class Ingest:
         return self.process.pid
 
     def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self.launch()
+        wait_until(self.is_ready, 30, lambda: self.log.read_text()[-2000:])
+
+    def launch(self) -> None:
         command = [sys.executable, "-m", "services.ingest", *self._arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=REPOSITORY, env=self.env, stderr=log, stdout=log)
-        wait_until(self.is_ready, 30, lambda: self.log.read_text()[-2000:])
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
