@@ -194,6 +194,15 @@ class ChunkApp(faust.App):  # type: ignore[misc]  # Faust is untyped
     log_topic: str
     fetch_wait_ms: int
 
+    def pause(self, number: int) -> None:
+        """Leave a partition alone; chunks of it that are under way still come."""
+        self.consumer.pause_partitions({TP(self.log_topic, number)})
+
+    async def resume(self, number: int, offset: int) -> None:
+        """Read a partition again from here; chunks that were under way before may still come first."""
+        await self.consumer.seek_to({number: offset})
+        self.consumer.resume_partitions({TP(self.log_topic, number)})
+
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)
 
@@ -318,7 +327,7 @@ async def commit_twice(app: ChunkApp) -> None:
 def client_tasks(app: ChunkApp) -> list["asyncio.Task[Any]"]:
     """aiokafka's background tasks, which can end without anybody noticing; empty before start and after stop."""
     try:
-        client = app.consumer._thread._consumer
+        client = app._consumer._thread._consumer  # not `app.consumer`, which would make one, here, in another thread
         tasks = [client._coordinator._coordination_task, client._fetcher._fetch_task]
     except AttributeError:
         return []

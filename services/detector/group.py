@@ -7,8 +7,6 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from faust.types import TP
-
 from services.detector.chunks import (
     ChunkApp,
     Companion,
@@ -35,11 +33,10 @@ class GroupReader:
         self._app = app
 
     def pause(self, number: int) -> None:
-        self._app.consumer.pause_partitions({TP(EVENTS_TOPIC, number)})
+        self._app.pause(number)
 
     async def resume(self, number: int, offset: int) -> None:
-        await self._app.consumer.seek_to({number: offset})
-        self._app.consumer.resume_partitions({TP(EVENTS_TOPIC, number)})
+        await self._app.resume(number, offset)
 
     async def commit(self) -> None:
         await commit_twice(self._app)

@@ -40,9 +40,9 @@ SWEEP_CUSTOMERS = Gauge("kairos_detector_sweep_customers", "Customers that a pas
 OUTBOX_RECORDS = Gauge("kairos_detector_outbox_records", "Outputs that are not acknowledged yet.")
 TICKS_TOTAL = Counter("kairos_detector_ticks_total", "Ticks appended to the log.")
 RULE_SETS = Gauge("kairos_detector_rule_sets", "Rule sets compiled and usable.")
-RULE_SETS_REFUSED = Gauge(
-    "kairos_detector_rule_sets_refused",
-    "Refused rule sets that are newer than the newest usable one: look at the logs.",
+REFUSED_RULE_SETS = Gauge(
+    "kairos_detector_refused_rule_sets",
+    "Refused rule sets newer than the newest usable one: look at the logs.",
 )
 RULE_ERRORS_TOTAL = Counter("kairos_detector_rule_errors_total", "Rule sets refused when read.")
 REBALANCES_TOTAL = Counter("kairos_detector_rebalances_total", "Assignments taken.")

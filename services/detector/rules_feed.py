@@ -104,8 +104,9 @@ class RulesFeed:
             return
         self._keys[key] = record.offset
         try:
-            documents, version = _rule_set(record)
-            compiled = await asyncio.to_thread(self._engine.compile_rule_set, documents, version)
+            documents, version, effective_from_ms = _rule_set(record)
+            compile_it = self._engine.compile_rule_set
+            compiled = await asyncio.to_thread(compile_it, documents, version, effective_from_ms)
         except Exception as fault:  # noqa: BLE001  # outermost: whatever a rule set does, it harms only itself
             self.refused[record.offset] = f"{key.decode(errors='replace')}: {fault}"
             metrics.RULE_ERRORS_TOTAL.inc()
@@ -118,7 +119,7 @@ class RulesFeed:
 
     def _count(self) -> None:
         metrics.RULE_SETS.set(len(self.compiled))
-        metrics.RULE_SETS_REFUSED.set(sum(offset > self.newest for offset in self.refused))
+        metrics.REFUSED_RULE_SETS.set(sum(offset > self.newest for offset in self.refused))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._moved.set()
@@ -126,10 +127,10 @@ class RulesFeed:
             self._on_failure(failure)
 
 
-def _rule_set(record: Any) -> tuple[Mapping[str, str], str]:
-    """Documents by path, and `rule_set@version`; raises ValueError or Undecodable."""
+def _rule_set(record: Any) -> tuple[Mapping[str, str], str, int]:
+    """Documents by path, `rule_set@version`, and from which event time it holds; raises ValueError or Undecodable."""
     if record.value is None:
         raise ValueError("the record is empty")
     fields = decode(record.value, allowed=(RULE_SET,)).record
     documents = {document["path"]: document["text"] for document in fields["documents"]}
-    return documents, f"{fields['rule_set']}@{fields['version']}"
+    return documents, f"{fields['rule_set']}@{fields['version']}", fields["effective_from"]

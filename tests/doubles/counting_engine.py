@@ -155,7 +155,7 @@ def _moment(customer: int, events: int, occurred_at: int, now_ms: int) -> dict[s
     }
 
 
-def compile_rule_set(documents: Mapping[str, str], version: str) -> Any:
+def compile_rule_set(documents: Mapping[str, str], version: str, effective_from_ms: int) -> Any:
     if any("broken" in text for text in documents.values()):
         raise ValueError("rules/an4.yaml:1:1: broken")
     return (version, dict(documents))

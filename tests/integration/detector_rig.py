@@ -4,6 +4,7 @@ What must hold is computed here anew from the log alone: one pass over one `Part
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -36,6 +37,7 @@ DEAD_LETTERS = "kairos.dead-letters.detector.v1"
 PARTITIONS = 4
 START_MS = 1_788_746_400_000  # 2026-09-07 09:20 +08:00
 ANCHOR_MS = time.time_ns() // 1_000_000
+FAST_CLOCK = f"{START_MS},3600,{ANCHOR_MS}"
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -89,7 +91,7 @@ class Detector:
         except (urllib.error.URLError, OSError):
             return False
 
-    def wait_until_ready(self, seconds: float = 30) -> None:
+    def wait_until_ready(self, seconds: float = 60) -> None:
         wait_until(self.is_ready, seconds, lambda: f"not ready: {self.tail()}")
 
     def kill(self) -> None:
@@ -146,24 +148,63 @@ class Feed:
     def batch(self, events: int) -> list[OutRecord]:
         return [self._event() for _ in range(events)]
 
-    def _event(self) -> OutRecord:
+    def _common(self, at: int) -> dict[str, Any]:
         self._count += 1
-        customer = 1_000 + self._random.randrange(self.customers)
-        at = START_MS + self._count
-        common = {
+        return {
             "event_id": f"e{self.seed}-{self._count}",
-            "customer_id": customer,
+            "customer_id": 1_000 + self._random.randrange(self.customers),
             "occurred_at": at,
             "ingested_at": at,
             "source": "test",
         }
+
+    def _event(self) -> OutRecord:
+        common = self._common(START_MS + self._count)
         if self._random.random() < 0.05:
             value = encode("kairos.events.v1.CustomerEvent", common | {"city": "NJ"})
         elif self._random.random() < 0.5:
             value = encode("kairos.events.v1.BalanceEvent", common | {"balance_fen": self._random.randrange(5_000)})
         else:
             value = encode("kairos.events.v1.UsageEvent", common | {"service": "DATA", "quantity": 100})
-        return OutRecord(b"%d" % customer, value)
+        return OutRecord(b"%d" % common["customer_id"], value)
+
+
+class LifeFeed(Feed):
+    """Events that the shipped rules answer to, at business time, some late, some twice."""
+
+    handsets = ("A1", "B2", "C3")
+    _last: OutRecord | None = None
+
+    def _event(self) -> OutRecord:
+        draw = self._random.random()
+        if draw < 0.02 and self._last is not None:
+            return self._last
+        at = business_ms() - (self._random.randrange(86_400_000) if draw > 0.97 else 0)
+        common = self._common(at)
+        common["ingested_at"] = business_ms()
+        name, fields = self._random.choice(self._kinds())
+        self._last = OutRecord(b"%d" % common["customer_id"], encode(f"kairos.events.v1.{name}", {**common, **fields}))
+        return self._last
+
+    def _kinds(self) -> list[tuple[str, dict[str, Any]]]:
+        pick, number = self._random.choice, self._random.randrange
+        birthday = time.strftime("%m-%d", time.gmtime(business_ms() / 1000 + number(3) * 86_400))
+        case = {"complaint_id": f"c{number(40)}", "state": pick(("OPENED", "CLOSED", "CONFIRMED")), "topic": "NETWORK"}
+        return [
+            ("BalanceEvent", {"balance_fen": pick((100, 500, 9_000, 50_000)), "reason": pick(("CHARGE", "TOP_UP"))}),
+            ("BalanceEvent", {"balance_fen": pick((300, 90_000))}),
+            ("UsageEvent", {"service": "VOICE", "quantity": number(4_000), "charge_fen": number(50)}),
+            ("UsageEvent", {"service": "DATA", "quantity": number(9_000)}),
+            ("CustomerEvent", {"city": "NJ", "tier": pick(("TOP", "HIGH")), "birthday": birthday}),
+            ("HandsetChangeEvent", {"device_model": pick(self.handsets)}),
+            ("ComplaintEvent", case),
+            ("LineStatusEvent", {"status": pick(("ACTIVE", "ACTIVE", "SUSPENDED_LOST"))}),
+        ]
+
+
+def business_ms() -> int:
+    """The clock of `FAST_CLOCK`: an hour a second."""
+    return START_MS + (time.time_ns() // 1_000_000 - ANCHOR_MS) * 3_600
 
 
 def publish(bootstrap: str, topic: str, records: Sequence[OutRecord], *, partition: int | None = None) -> None:
@@ -227,25 +268,49 @@ def wait_until_applied(bootstrap: str, seconds: float = 30, why: Callable[[], st
     wait_until(done, seconds, why)
 
 
-def moments_by_id(bootstrap: str) -> tuple[dict[tuple[str, int], bytes], int]:
-    """Moments by id and revision, and how many were repeated. A repeat with other content fails here."""
-    found: dict[tuple[str, int], bytes] = {}
-    repeats = 0
-    for records in read_topic(bootstrap, MOMENTS).values():
-        for record in records:
-            moment = decode(record.value).record
-            name = (moment["moment_id"], moment["revision"])
-            assert record.key == b"%d" % moment["customer_id"]
-            if name in found:
-                repeats += 1
-                assert found[name] == record.value, f"{moment} was repeated with other content"
-            found[name] = record.value
-    return found, repeats
+Moments = set[tuple[str, int, bytes]]
+"""Id, revision, content: whatever is repeated with other content is one more."""
 
 
-def expected_moments(bootstrap: str, engine: Any = ENGINE, rules: Any = None) -> dict[tuple[str, int], bytes]:
+def moments(bootstrap: str) -> tuple[Moments, int]:
+    """What is in the moments topic, and how many records were repeats."""
+    found: Moments = set()
+    records = [record for each in read_topic(bootstrap, MOMENTS).values() for record in each]
+    for record in records:
+        moment = decode(record.value).record
+        assert record.key == b"%d" % moment["customer_id"]
+        found.add((moment["moment_id"], moment["revision"], record.value))
+    return found, len(records) - len(found)
+
+
+def shipped_rules() -> OutRecord:
+    """The rule set of this release, as one record."""
+    folder = REPOSITORY / "services/detector/rules"
+    documents = [
+        {
+            "path": f"rules/{path.name}",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "text": path.read_text(),
+        }
+        for path in sorted(folder.glob("*.yaml"))
+    ]
+    return rule_set(1, documents=documents)
+
+
+def compiled_rules(bootstrap: str, engine: Any) -> dict[int, Any]:
+    """Every published rule set by offset."""
+    found = {}
+    for record in read_topic(bootstrap, RULES)[0]:
+        fields = decode(record.value).record
+        documents = {document["path"]: document["text"] for document in fields["documents"]}
+        version = f"{fields['rule_set']}@{fields['version']}"
+        found[record.offset] = engine.compile_rule_set(documents, version, fields["effective_from"])
+    return found
+
+
+def expected_moments(bootstrap: str, engine: Any = ENGINE, rules: Any = None) -> Moments:
     """What one clean pass over the log gives."""
-    found: dict[tuple[str, int], bytes] = {}
+    found: Moments = set()
     for number, records in read_topic(bootstrap, EVENTS).items():
         partition = engine.new_partition(number, 0)
         for at in range(0, len(records), 1_000):
@@ -256,12 +321,12 @@ def expected_moments(bootstrap: str, engine: Any = ENGINE, rules: Any = None) ->
     return found
 
 
-def _collect(found: dict[tuple[str, int], bytes], applied: Any) -> None:
+def _collect(found: Moments, applied: Any) -> None:
     for moment in applied.moments:
-        found[moment["moment_id"], moment["revision"]] = encode("kairos.moments.v1.Moment", dict(moment))
+        found.add((moment["moment_id"], moment["revision"], encode("kairos.moments.v1.Moment", dict(moment))))
 
 
-def rule_set(version: int, text: str = "id: AN4") -> OutRecord:
+def rule_set(version: int, text: str = "id: AN4", documents: list[dict[str, str]] | None = None) -> OutRecord:
     """A rule set as `kairos rules publish` writes it."""
     value = {
         "rule_set": "province",
@@ -270,7 +335,7 @@ def rule_set(version: int, text: str = "id: AN4") -> OutRecord:
         "published_at": START_MS,
         "author": "a",
         "publisher": "b",
-        "documents": [{"path": "rules/an4.yaml", "sha256": "", "text": text}],
+        "documents": documents or [{"path": "rules/an4.yaml", "sha256": "", "text": text}],
     }
     return OutRecord(f"province@{version}".encode(), encode("kairos.rules.v1.RuleSet", value))
 

@@ -12,12 +12,26 @@ from pathlib import Path
 
 import pytest
 
+from services.detector.engine_binding import released_engine
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
-SESSION = {"DETECTOR_SESSION_SECONDS": "6", "DETECTOR_HEARTBEAT_SECONDS": "2"}
+ENGINE = released_engine()
+
+SESSION = {
+    "DETECTOR_SESSION_SECONDS": "6",
+    "DETECTOR_HEARTBEAT_SECONDS": "2",
+    "DETECTOR_ENGINE": "",  # the released one, with the shipped rules; an hour passes in a second
+    "CLOCK": rig.FAST_CLOCK,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rules(kafka: KafkaServer) -> None:
+    rig.publish(kafka.bootstrap, rig.RULES, [rig.shipped_rules()])
+    rig.compiled_rules(kafka.bootstrap, ENGINE)  # fills the cache of kernels, so that workers start quickly
 
 
 def check(kafka: KafkaServer, *detectors: rig.Detector) -> int:
@@ -25,9 +39,10 @@ def check(kafka: KafkaServer, *detectors: rig.Detector) -> int:
     rig.wait_until_applied(kafka.bootstrap, 40, lambda: "\n".join(each.tail() for each in detectors))
     for detector in detectors:
         assert detector.stop() == 0, detector.tail()
-    found, repeats = rig.moments_by_id(kafka.bootstrap)
-    expected = rig.expected_moments(kafka.bootstrap)
-    assert found.keys() == expected.keys()
+    found, repeats = rig.moments(kafka.bootstrap)
+    expected = rig.expected_moments(kafka.bootstrap, ENGINE, rig.compiled_rules(kafka.bootstrap, ENGINE))
+    names, expected_names = ({each[:2] for each in moments} for moments in (found, expected))
+    assert names == expected_names
     assert found == expected
     return repeats
 
@@ -63,7 +78,7 @@ def revive(group: list[rig.Detector]) -> int:
 
 def chaos_round(kafka: KafkaServer, group: list[rig.Detector], *, seed: int, kills: int) -> int:
     """Kill at random from outside while the processes kill themselves between the steps of turns."""
-    rng, feed, deaths = random.Random(seed), rig.Feed(seed=seed), 0
+    rng, feed, deaths = random.Random(seed), rig.LifeFeed(seed=seed), 0
     for detector in group:
         detector.settings(
             DETECTOR_CHAOS="applied=0.002,outputs=0.004,page=0.004,pages=0.08,manifest=0.08,committed=0.08,trimmed=0.08"
@@ -91,7 +106,7 @@ def test_kill_9_at_random_and_between_the_steps_of_a_turn(kafka: KafkaServer, gr
 
 
 def test_a_frozen_worker_that_wakes_up_does_no_harm(kafka: KafkaServer, group: list[rig.Detector]) -> None:
-    feed = rig.Feed(seed=21)
+    feed = rig.LifeFeed(seed=21)
     for detector in group:
         detector.wait_until_ready()
     feed_while(kafka, feed, 1.5)
@@ -104,10 +119,10 @@ def test_a_frozen_worker_that_wakes_up_does_no_harm(kafka: KafkaServer, group: l
 
 
 def test_two_workers_forced_on_the_same_partitions_write_the_same(kafka: KafkaServer, tmp_path: Path) -> None:
-    feed = rig.Feed(seed=22)
+    feed = rig.LifeFeed(seed=22)
     with (
-        rig.running(kafka.bootstrap, tmp_path, "--partitions", "0,1,2,3", name="s0") as one,
-        rig.running(kafka.bootstrap, tmp_path, "--partitions", "0,1,2,3", name="s1") as other,
+        rig.running(kafka.bootstrap, tmp_path, "--partitions", "0,1,2,3", name="s0", **SESSION) as one,
+        rig.running(kafka.bootstrap, tmp_path, "--partitions", "0,1,2,3", name="s1", **SESSION) as other,
     ):
         one.wait_until_ready()
         other.wait_until_ready()
@@ -119,7 +134,7 @@ def test_two_workers_forced_on_the_same_partitions_write_the_same(kafka: KafkaSe
 
 
 def test_workers_that_join_and_leave(kafka: KafkaServer, tmp_path: Path) -> None:
-    feed = rig.Feed(seed=23)
+    feed = rig.LifeFeed(seed=23)
     with ExitStack() as stack:
         first = stack.enter_context(rig.running(kafka.bootstrap, tmp_path, name="j0", **SESSION))
         first.wait_until_ready()
@@ -150,5 +165,8 @@ def test_long_chaos(kafka: KafkaServer, group: list[rig.Detector]) -> None:
     for number in range(20):
         deaths = chaos_round(kafka, group, seed=seed + number, kills=10)
         rig.wait_until_applied(kafka.bootstrap, 60)
-        found, _ = rig.moments_by_id(kafka.bootstrap)
-        assert found == rig.expected_moments(kafka.bootstrap), f"seed {seed + number} after {deaths} deaths"
+        found, _ = rig.moments(kafka.bootstrap)
+        rules = rig.compiled_rules(kafka.bootstrap, ENGINE)
+        assert found == rig.expected_moments(kafka.bootstrap, ENGINE, rules), (
+            f"seed {seed + number} after {deaths} deaths"
+        )

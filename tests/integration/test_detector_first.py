@@ -19,6 +19,6 @@ def test_moments_of_a_stream_equal_one_clean_pass(kafka: KafkaServer, tmp_path: 
         rig.wait_until_applied(kafka.bootstrap, why=detector.tail)
         rig.wait_until(lambda: detector.metrics().get("kairos_detector_turns_total", 0) >= 4, 10, detector.tail)
         assert detector.stop() == 0, detector.tail()
-    found, _ = rig.moments_by_id(kafka.bootstrap)
+    found, _ = rig.moments(kafka.bootstrap)
     assert found == rig.expected_moments(kafka.bootstrap)
     assert len(found) > 300

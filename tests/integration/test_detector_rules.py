@@ -46,10 +46,10 @@ def test_a_refused_rule_set_leaves_the_one_in_force_and_shows(kafka: KafkaServer
     with rig.running(kafka.bootstrap, tmp_path) as detector:
         detector.wait_until_ready()
         rig.publish(kafka.bootstrap, rig.RULES, [rig.rule_set(4, "broken")])
-        rig.wait_until(lambda: detector.metrics()["kairos_detector_rule_sets_refused"] == 1.0, 10, detector.tail)
+        rig.wait_until(lambda: detector.metrics()["kairos_detector_refused_rule_sets"] == 1.0, 10, detector.tail)
         assert detector.is_ready()
         rig.publish(kafka.bootstrap, rig.RULES, [rig.rule_set(5)])
-        rig.wait_until(lambda: detector.metrics()["kairos_detector_rule_sets_refused"] == 0.0, 10, detector.tail)
+        rig.wait_until(lambda: detector.metrics()["kairos_detector_refused_rule_sets"] == 0.0, 10, detector.tail)
         assert detector.stop() == 0
 
 
@@ -68,7 +68,7 @@ def test_a_tick_with_unknown_rules_holds_its_partition_until_they_come(kafka: Ka
         rig.wait_until_applied(kafka.bootstrap, 15, detector.tail)
         assert detector.metrics()[name] == 0.0
         assert detector.stop() == 0
-    found, _ = rig.moments_by_id(kafka.bootstrap)
+    found, _ = rig.moments(kafka.bootstrap)
     compiled = dict.fromkeys(range(20), object())
     assert found == rig.expected_moments(kafka.bootstrap, rules=compiled)
 
