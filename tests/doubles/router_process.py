@@ -49,12 +49,17 @@ class RouterRig:
         (home / "secrets" / "token_signing_key").write_text(key.hex(), encoding="ascii")
         self.clock_file = home / "clock"
         self.set_clock(NOW_MS, speed=speed)
-        self.producer: Any = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=0)
+        self.producer: Any = None
+        self.open_producer()
         self.workbench = DispatchServer(key, published=lambda event: self.publish(decode.TASK_EVENTS, [event]))
         self.target = self.workbench.start()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         self._log_offset = 0
+
+    def open_producer(self) -> None:
+        """Connect anew; close the producer first when the broker is about to go, for it leaks what fails to connect."""
+        self.producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=0)
 
     def set_clock(self, now_ms: int, *, speed: float = 1.0) -> None:
         """Move business time of all processes."""

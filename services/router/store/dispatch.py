@@ -15,6 +15,8 @@ from services.router.store.facts import lock_customers
 from services.router.store.tasks import close_card, put_on_card
 from services.router.task_events import DISPATCHING
 
+EXPIRY_MARGIN_MS = 600_000  # a task refused so shortly before its end was refused because of it: clocks differ a little
+
 _BACKLOG = """
 (SELECT customer_id FROM moments WHERE city = %(city)s AND ready_at IS NOT NULL
     AND (waits_until IS NULL OR waits_until <= %(now)s OR owner_manager_id = ANY(%(free)s))
@@ -199,9 +201,14 @@ def _store_answer(db: Db, answer: Answer, now_ms: int) -> None:
         db.execute("UPDATE cards SET version = %s WHERE task_id = %s", [answer.version, task_id])
         put_on_card(db, task_id, "QUEUED", now_ms)
         return
-    if answer.reason is Reason.INVALID_TASK:
-        db.execute(_INVALID, {"task": task_id, "detail": answer.detail, "now": now_ms})
-    close_card(db, task_id, "REFUSED", answer.reason, now_ms, waits_until_ms=answer.waits_until_ms)
+    reason, waits_until_ms = answer.reason, answer.waits_until_ms
+    if reason is Reason.INVALID_TASK:
+        row = db.execute("SELECT expires_at FROM cards WHERE task_id = %s", [task_id]).fetchone()
+        if row is not None and row[0] <= now_ms + EXPIRY_MARGIN_MS:
+            reason, waits_until_ms = Reason.AWAITING_ASSIGNMENT, row[0]  # it ended on its way there
+        else:
+            db.execute(_INVALID, {"task": task_id, "detail": answer.detail, "now": now_ms})
+    close_card(db, task_id, "REFUSED", reason, now_ms, waits_until_ms=waits_until_ms)
 
 
 def asked_rescinds(db: Db, limit: int) -> list[AskedRescind]:

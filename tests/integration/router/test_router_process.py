@@ -257,14 +257,18 @@ def test_a_killed_server_is_outlasted(rig: RouterRig, kafka: KafkaServer, postgr
     rig.wait_until_ready()
     rig.publish(CUSTOMERS, [customer(i) for i in ids], wait=True)
     rig.publish(MOMENTS, [moment(i) for i in ids[:10]], wait=True)
+    rig.wait(lambda: open_cards(rig, ids) == {("CARD", "on_card"): 10})
+    rig.producer.close()
     killed = kafka if server == "kafka" else postgres.server
     assert killed.process is not None
     os.kill(killed.process.pid, signal.SIGKILL)
+    assert killed.process.wait(10) == -signal.SIGKILL
     rig.wait(lambda: rig.get("/readyz") is None or rig.processes["one"].poll() is not None, what="not ready")
     killed.start()
     killed.wait_until_ready()
     if rig.processes["one"].poll() is not None:
         rig.start()
+    rig.open_producer()
     rig.publish(MOMENTS, [moment(i) for i in ids[10:]], wait=True)
     rig.wait(lambda: open_cards(rig, ids) == {("CARD", "on_card"): 20}, seconds=60, what="all cards")
     assert rig.workbench.double_cards == 0

@@ -19,6 +19,7 @@ from services.router.errors import OwnershipLost, WorkbenchUnavailable
 from services.router.reasons import Reason
 from services.router.store.database import Db, connect
 from services.router.store.intake import Batch, Position, claim, take_in
+from services.router.task_message import task_id_of
 from services.router.workbench_client import DispatchAnswer
 from services.transport.postgres import migrate
 from tests.doubles.router_records import DAY_MS, HOUR_MS, NOW_MS, contact, customer, moment, task_event
@@ -352,12 +353,24 @@ def test_refusals_of_the_workbench_end_in_a_row_with_a_reason(
     world.customer()
     m = moment()
     world.read(moments=[m])
-    from services.router.task_message import task_id_of
-
     world.workbench.answers[task_id_of(m["moment_id"])] = (outcome, reason)
     world.turn()
     assert world.row(m["moment_id"]) == row
     assert len(world.workbench.sent) == 1, "not in a circle"
+
+
+def test_a_task_refused_at_the_end_of_its_life_ends_as_expired(world: World) -> None:
+    world.customer()
+    m = moment(expires_at=NOW_MS + 5_000)
+    world.read(moments=[m])
+    world.workbench.answers[task_id_of(m["moment_id"])] = ("invalid", Reason.INVALID_TASK)
+    world.turn()
+    assert world.row(m["moment_id"]) == ("PENDING", "awaiting_assignment")
+    world.turn()
+    assert len(world.workbench.sent) == 1
+    world.clock.advance(6_000)
+    world.turn()
+    assert world.row(m["moment_id"]) == ("LEDGER", "expired")
 
 
 def test_work_in_progress_outlives_expiry_and_ends_worked(world: World) -> None:
