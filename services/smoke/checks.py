@@ -32,7 +32,7 @@ def accepted_in_log(evidence: Evidence) -> Iterator[str]:
 
 def planted_found(evidence: Evidence) -> Iterator[str]:
     """Every row of the truth file has a moment."""
-    found = {moment_key(moment) for moment in evidence.moments}
+    found = {moment_key(moment) for moment in first_revisions(evidence).values()}
     for row in evidence.truth:
         if row.key not in found:
             yield f"not found: {row.key} ({row.why})"
@@ -42,7 +42,7 @@ def nothing_else_found(evidence: Evidence) -> Iterator[str]:
     """Every moment has a row in the truth file, and every row no more than one moment."""
     truth = {row.key for row in evidence.truth}
     ids: dict[tuple[int, str, str], set[str]] = defaultdict(set)
-    for moment in evidence.moments:
+    for moment in first_revisions(evidence).values():
         ids[moment_key(moment)].add(moment["moment_id"])
     for key, moment_ids in sorted(ids.items()):
         if key not in truth:
@@ -54,7 +54,7 @@ def nothing_else_found(evidence: Evidence) -> Iterator[str]:
 def final_states_as_planned(evidence: Evidence) -> Iterator[str]:
     """Where the plan says how a moment stands at the end, its newest revision stands so."""
     newest = newest_revisions(evidence)
-    by_key = {moment_key(moment): moment for moment in newest.values()}
+    by_key = {moment_key(first): newest[moment_id] for moment_id, first in first_revisions(evidence).items()}
     for row in evidence.truth:
         moment = by_key.get(row.key)
         if moment is None:
@@ -213,6 +213,16 @@ CHECKS: Mapping[str, Check] = {
 def moment_key(moment: Mapping[str, Any]) -> tuple[int, str, str]:
     """Customer, rule and nominal date of a moment, as the truth file has them."""
     return moment["customer_id"], moment["rule_id"], local_date_of_days(moment["nominal_date"])
+
+
+def first_revisions(evidence: Evidence) -> dict[str, Mapping[str, Any]]:
+    """The first revision of every moment, by its id: it tells the date for which the moment was raised."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for moment in evidence.moments:
+        before = first.get(moment["moment_id"])
+        if before is None or moment["revision"] < before["revision"]:
+            first[moment["moment_id"]] = moment
+    return first
 
 
 def newest_revisions(evidence: Evidence) -> dict[str, Mapping[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.simulator.files import write_ndjson
 from services.simulator.plan import CALL_STORY
 from services.smoke.bad_input import POISON
 from services.smoke.checks import CHECKS, newest_revisions
@@ -40,6 +41,7 @@ def judge(record: RunRecord, *, log_dir: Path, seconds: float, events_least: int
     topics = decode_topics(record.watcher.records(), LockFileReader())
     tables = read_tables(record.endpoints.postgres_dsn)
     evidence = evidence_of(record, topics, tables, log_dir)
+    keep_evidence(log_dir.parent / "smoke", topics)
     violations = {name: list(check(evidence)) for name, check in CHECKS.items()}
     violations["came_to_rest"] = list(record.troubles)
     violations["enough_events"] = too_few(record.books.sent_count, events_least)
@@ -57,6 +59,14 @@ def judge(record: RunRecord, *, log_dir: Path, seconds: float, events_least: int
         "seconds": round(seconds, 1),
     }
     return Verdict(line=line, violations={name: found for name, found in violations.items() if found})
+
+
+def keep_evidence(folder: Path, topics: TopicContents) -> None:
+    """Leave what was decoded beside the truth file, for whoever looks into a violation."""
+    write_ndjson(folder / "moments.ndjson", topics.moments)
+    write_ndjson(folder / "task_events.ndjson", topics.task_events)
+    letters = ({"service": each.service, "reason": each.reason, **each.headers} for each in topics.dead_letters)
+    write_ndjson(folder / "dead_letters.ndjson", letters)
 
 
 def evidence_of(record: RunRecord, topics: TopicContents, tables: TableContents, log_dir: Path) -> Evidence:

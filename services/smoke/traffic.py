@@ -51,7 +51,7 @@ class Traffic:
         if where in FILE_SESSIONS:
             as_file, events = events[: len(events) // 2], events[len(events) // 2 :]
         half = len(events) // 2
-        duplicates = parts.background[half : half + DUPLICATES_PER_SESSION] if not as_file else ()
+        duplicates = events[half : half + DUPLICATES_PER_SESSION]
         await asyncio.gather(
             self._send(self._grpc, [*events[:half], *duplicates]),
             self._send(self._http, events[half:]),
