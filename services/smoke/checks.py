@@ -236,17 +236,22 @@ def newest_revisions(evidence: Evidence) -> dict[str, Mapping[str, Any]]:
 
 
 def in_order_of_effect(evidence: Evidence) -> list[Mapping[str, Any]]:
-    """Task events in the order in which they took effect.
+    """Task events in the order in which they took effect, those of one task in their own order.
 
     A release is noted before its transaction ends, a dispatch before it got its lock; so releases come a little early.
     """
     unique = {(event["task_id"], event["sequence"]): event for event in evidence.task_events}
-
-    def order(event: Mapping[str, Any]) -> tuple[int, str, int]:
+    timed: list[tuple[int, str, int]] = []
+    before = ("", 0)
+    for task_id, sequence in sorted(unique):
+        event = unique[task_id, sequence]
         early = RELEASE_TOLERANCE_MS if event["to_state"] in ENDED else 0
-        return event["recorded_at"] - early, event["task_id"], event["sequence"]
-
-    return sorted(unique.values(), key=order)
+        at_ms = event["recorded_at"] - early
+        if before[0] == task_id:
+            at_ms = max(at_ms, before[1])
+        before = (task_id, at_ms)
+        timed.append((at_ms, task_id, sequence))
+    return [unique[task_id, sequence] for _, task_id, sequence in sorted(timed)]
 
 
 def units_after(event: Mapping[str, Any]) -> int:

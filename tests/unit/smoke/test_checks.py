@@ -200,6 +200,17 @@ def test_a_release_makes_room_for_the_next_dispatch() -> None:
     assert not list(checks.capacity_respected(replace(HOLDS, task_events=[*full, done, sixth])))
 
 
+def test_a_task_that_was_done_quickly_is_not_held_any_more() -> None:
+    """Accepted and done within the tolerance for releases: the done still comes last."""
+    quick = [
+        task_event(state, sequence, task_id=f"t{n}", customer_id=n, recorded_at=10_000 * n + 50 * sequence)
+        for n in range(8)
+        for sequence, state in enumerate(("QUEUED", "OFFERED", "ACCEPTED", "DONE"), start=1)
+    ]
+
+    assert not list(checks.capacity_respected(replace(HOLDS, task_events=quick)))
+
+
 def test_a_complaint_is_worked_although_the_line_is_suspended() -> None:
     suspended = replace(
         HOLDS, events=[line("SUSPENDED_LOST", at("10:01"), "s")], moments=[moment(rule_id="AN1")], accepted=frozenset()
