@@ -1,6 +1,7 @@
 """Events of the gRPC contract ⇄ raw events and results of the core; answers name the fields of the message."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -17,6 +18,7 @@ from services.ingest.validation import INSTANT_FIELDS
 # The contract adds the unit to instants; JSON has them without.
 _RENAMED = {f"{name}_ms": name for name in INSTANT_FIELDS}
 _COMMON = frozenset({"event_id", "customer_id", "occurred_at", "source"})
+_PLAIN = frozenset({int, str, bool})
 _FAULT_MESSAGES_MAX = 2_000  # beyond so many refused events an answer could pass the message limit
 NO_KIND = "none"
 
@@ -45,17 +47,36 @@ def raw_event(event: pb.Event, kinds: Collection[str]) -> RawEvent:
     if kind not in kinds:
         return RawEvent(kind, rejected(Reason.UNKNOWN_KIND, "this server does not take that kind", field=body_name))
     raw: dict[str, Any] = {}
-    for field, value in event.ListFields():
-        name = field.name
-        if name != body_name:
-            raw[_RENAMED.get(name, name)] = value
-    for field, value in getattr(event, body_name).ListFields():
-        name = field.name
-        if value.__class__ in _PLAIN:
-            raw[_RENAMED.get(name, name)] = value
-        else:
-            raw[name] = dict(value) if hasattr(value, "items") else list(value)
+    if event.event_id:
+        raw["event_id"] = event.event_id
+    if event.customer_id:
+        raw["customer_id"] = event.customer_id
+    if event.occurred_at_ms:
+        raw["occurred_at"] = event.occurred_at_ms
+    if event.source:
+        raw["source"] = event.source
+    _BODY_READERS[body_name](getattr(event, body_name), raw)
     return RawEvent(kind, raw)
+
+
+def _body_reader(descriptor: Any) -> Callable[[Any, dict[str, Any]], None]:
+    """Return the function that copies what is set in a body. ListFields takes thrice as long."""
+    fields = list(descriptor.fields)
+    get_all = attrgetter(*(field.name for field in fields)) if len(fields) > 1 else None
+    names = [(_RENAMED.get(field.name, field.name), field.name if field.has_presence else "") for field in fields]
+
+    def read(body: Any, raw: dict[str, Any]) -> None:
+        values = get_all(body) if get_all is not None else (getattr(body, fields[0].name),)
+        for (name, presence_name), value in zip(names, values, strict=True):
+            if value:
+                if value.__class__ in _PLAIN:
+                    raw[name] = value
+                else:
+                    raw[name] = dict(value) if hasattr(value, "items") else list(value)
+            elif presence_name and body.HasField(presence_name):
+                raw[name] = value
+
+    return read
 
 
 def response(results: Sequence[Rejection | None], events: Sequence[str]) -> pb.PublishEventsResponse:
@@ -76,11 +97,13 @@ def response(results: Sequence[Rejection | None], events: Sequence[str]) -> pb.P
     return answer
 
 
-_PLAIN = frozenset({int, str, bool})
-
-
 def _fault(fault: Fault, body_name: str, *, with_message: bool) -> pb.Fault:
     field = f"{fault.field}_ms" if fault.field in INSTANT_FIELDS else fault.field
     if field and fault.field not in _COMMON and field not in ("body", body_name):
         field = f"{body_name}.{field}"
     return pb.Fault(field=field, reason=fault.reason.value, message=fault.message if with_message else "")
+
+
+_BODY_READERS = {
+    field.name: _body_reader(field.message_type) for field in pb.Event.DESCRIPTOR.oneofs_by_name["body"].fields
+}
