@@ -53,6 +53,8 @@ venv() {
         fail "pip failed: $(tail -n 3 var/setup.log | tr '\n' ' ')(all of it: var/setup.log)"
     "$VENV/bin/python" -m pip install --disable-pip-version-check --quiet \
         --no-deps --no-build-isolation --no-index -e .
+    say "compiling the detector's kernels (once; half a minute)"
+    "$VENV/bin/kairos" rules check --compile >>var/setup.log 2>&1 || say "left to the first start; see var/setup.log"
     printf '%s\n' "$wanted" >"$stamp"
     say "ready: $VENV/bin/kairos"
 }

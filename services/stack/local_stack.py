@@ -37,7 +37,10 @@ DATABASE = "kairos"
 DEMO_MANAGER = "m-NJ-01"
 EVENT_LOG = "kairos.events.v1"
 RULES = "kairos.rules.v1"
-RULES_SECONDS = 120.0
+RULES_SECONDS = 240.0
+READY_SECONDS = 90.0
+COMPILE_SECONDS = 240.0  # the first start of a new version compiles kernels: half a minute of CPU
+PATIENCE_SECONDS = 15.0  # a start that takes longer says why
 MARK_SECONDS = 1.0
 TOKEN_HOURS = 12.0
 RENEW_SECONDS = 4 * 3600.0
@@ -163,7 +166,7 @@ class LocalStack:
     def _bring_up(self, managed: Managed, outcome: str) -> None:
         begun = time.monotonic()
         with self._progress.step(managed.name, "starting"):
-            self._supervisor.bring_up(managed)
+            self._supervisor.bring_up(managed, on_wait=PatientNotes(self._progress, managed.name))
         self._progress.good(managed.name, f"{outcome}, {time.monotonic() - begun:.1f} s")
 
     def _ensure_topics(self) -> None:
@@ -295,6 +298,21 @@ class LocalStack:
         return self.var / "secrets"
 
 
+class PatientNotes:
+    """Says why a start takes long: once after PATIENCE_SECONDS, and again when the reason changes."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+        self._begun = time.monotonic()
+        self._said = ""
+
+    def __call__(self, reason: str) -> None:
+        if time.monotonic() - self._begun >= PATIENCE_SECONDS and reason != self._said:
+            self._said = reason
+            self._progress.note(self._name, f"still starting: {reason}")
+
+
 def product_services(addresses: Addresses, env: Mapping[str, str], options: StackOptions) -> list[Service]:
     """The services of the product in the order of their start; in a demo a simulated city on top."""
     log, cwd = options.var.resolve() / "log", Path.cwd()
@@ -307,6 +325,7 @@ def product_services(addresses: Addresses, env: Mapping[str, str], options: Stac
             env={**env, **own.get(name, {})},
             cwd=cwd,
             metrics_port=addresses.ports[f"{name}_metrics"],
+            ready_seconds=COMPILE_SECONDS if name == "detector" else READY_SECONDS,
         )
         for name in SERVICES
     ]

@@ -107,9 +107,10 @@ class Supervisor:
         self._random = random.Random()  # noqa: S311  # spreads restarts, nothing secret
         self.children: list[Child] = []
 
-    def bring_up(self, managed: Managed) -> Child:
+    def bring_up(self, managed: Managed, *, on_wait: Callable[[str], None] = lambda reason: None) -> Child:
         """Start it and return once it is ready; the ones before it are looked after meanwhile.
 
+        on_wait: told again and again why it is not ready yet.
         Raises ProcessFailed when it ends START_TRIES times or is not ready in time.
         """
         child = Child(managed)
@@ -129,6 +130,7 @@ class Supervisor:
                 raise ProcessFailed(
                     managed.name, f"not ready after {managed.ready_seconds:.0f} s: {reason}", managed.log
                 )
+            on_wait(reason)
             time.sleep(TICK_SECONDS / 2)
             self.tick()
         return child

@@ -18,7 +18,7 @@ CUSTOMER_ZONE = ZoneInfo("Asia/Shanghai")
 def welcome_text(endpoints: Endpoints, *, is_demo: bool) -> str:
     """Lines of commands that work as they stand, from the present folder."""
     kairos = program()
-    lines = ["", "Kairos is up. Ctrl-C stops everything.  已就绪，按 Ctrl-C 停止。", ""]
+    lines = ["", f"Kairos is up. Ctrl-C, or `{kairos} down`, stops everything.  已就绪，按 Ctrl-C 停止。", ""]
     if is_demo:
         lines += _entry("work as a phone manager", "电话经理终端", f"{kairos} manager --as m-NJ-01")
     lines += _entry("see how it runs", "运行状况", f"{kairos} status --watch")
