@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import urllib.error
 import urllib.request
@@ -287,3 +293,95 @@ def test_a_token_is_printed_and_holds(service: Service) -> None:
     command = [sys.executable, "-m", "services.workbench_api", "token", "--role", "manager", "--subject", "m-NJ-01"]
     done = subprocess.run(command, cwd=ROOT, env=service.environment, capture_output=True, text=True, check=True)
     assert tokens.verify(KEY, done.stdout.strip()).subject == "m-NJ-01"
+
+
+class Terminal:
+    """The client on a terminal of its own: what it shows, and keys to press."""
+
+    def __init__(self, service: Service, *arguments: str) -> None:
+        self._parent, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 100, 0, 0))
+        command = [sys.executable, "-m", "services.manager", "--as", "m-NJ-01", *arguments]
+        environment = service.environment | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "45"}
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=child, stdout=child, stderr=child, start_new_session=True
+        )
+        os.close(child)
+        self.shown = ""
+
+    async def shows(self, words: str, *, seconds: float = 30.0) -> None:
+        """Wait until the words appear in what came since the last call."""
+        ends = time.monotonic() + seconds
+        while words not in self.shown:
+            assert time.monotonic() < ends, f"{words!r} is not in {self.shown[-3000:]!r}"
+            await asyncio.to_thread(self._read)
+        self.shown = self.shown.partition(words)[2]
+
+    def press(self, keys: str) -> None:
+        os.write(self._parent, keys.encode())
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._parent)
+
+    def _read(self) -> None:
+        ready, _, _ = select.select([self._parent], [], [], 0.1)
+        if ready:
+            with contextlib.suppress(OSError):  # the other end is closed
+                self.shown += os.read(self._parent, 65_536).decode("utf-8", errors="ignore")
+
+
+async def test_a_person_works_at_a_terminal_through_a_restart_of_the_server(service: Service, router: Client) -> None:
+    terminal = Terminal(service, "--language", "en")
+    try:
+        await terminal.shows("Waiting for work")
+        task = wire_task()
+        await until(lambda: _stored(router, task))
+        await terminal.shows("Why now")
+        await terminal.shows("¥8.50")
+        await terminal.shows("s left to accept")
+        terminal.press("a")
+        await terminal.shows("lease")
+        await asyncio.to_thread(service.kill)
+        await asyncio.to_thread(service.start)
+        terminal.press("c")
+        await terminal.shows("nobody answered")
+        terminal.press("1")
+        await terminal.shows("Note")
+        terminal.press("called back\n")
+        await terminal.shows("Done")
+        await terminal.shows("1 done, 0 given back")
+        await asyncio.to_thread(service.kill)
+        await terminal.shows("Connection lost")
+        await asyncio.to_thread(service.start)
+        await terminal.shows("Connected again")
+        terminal.press("b")
+        await terminal.shows("On a break")
+        terminal.press("q")
+        await terminal.shows("Goodbye")
+        assert await asyncio.to_thread(terminal.process.wait, 20) == 0
+    finally:
+        terminal.close()
+
+
+async def test_the_terminal_speaks_chinese_and_declines(service: Service, router: Client, postgres: Database) -> None:
+    terminal = Terminal(service, "--language", "zh")
+    try:
+        await terminal.shows("等待任务")
+        task = wire_task()
+        await until(lambda: _stored(router, task))
+        await terminal.shows("为什么现在联系")
+        terminal.press("d")
+        await terminal.shows("正忙")
+        terminal.press("1")
+        await terminal.shows("已退回")
+        terminal.press("q")
+        await terminal.shows("再见")
+    finally:
+        terminal.close()
+    with psycopg.connect(postgres.dsn) as connection:
+        row = connection.execute("SELECT reason FROM workbench.task_events WHERE to_state = 'DECLINED'").fetchone()
+    assert row is not None
+    assert row[0] == "BUSY"
