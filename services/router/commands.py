@@ -13,6 +13,7 @@ app = typer.Typer(
     help="Decide whether, how and by whom customers are contacted; without a subcommand: run the service.",
     invoke_without_command=True,
     no_args_is_help=False,
+    add_completion=False,
 )
 
 _HOME = timezone(timedelta(hours=8))

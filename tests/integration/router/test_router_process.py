@@ -109,9 +109,12 @@ def test_a_poison_record_is_parked_and_its_neighbours_go_on(rig: RouterRig) -> N
     assert rig.stop() == 0
 
 
-@pytest.mark.parametrize("crash_at", ["decoded", "stored:2", "planned", "dispatched", "planned:2", "rescinded"])
+CRASHES = ("decoded", "stored:2", "planned", "dispatched", "rescinded")
+
+
+@pytest.mark.parametrize("crash_at", CRASHES)
 def test_killed_between_any_two_phases_it_neither_loses_nor_repeats(rig: RouterRig, crash_at: str) -> None:
-    base = 1_000 + 100 * ["decoded", "stored:2", "planned", "dispatched", "planned:2", "rescinded"].index(crash_at)
+    base = 1_000 + 100 * CRASHES.index(crash_at)
     ids = range(base, base + 24)
     rig.start("crashing", KAIROS_ROUTER_CRASH_AT=crash_at)
     rig.wait(lambda: rig.get("/readyz", "crashing") is not None or rig.processes["crashing"].poll() is not None)
