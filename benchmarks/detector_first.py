@@ -65,7 +65,7 @@ def _measure(bootstrap: str, home: Path, options: argparse.Namespace) -> Figures
     events = EventMaker(options.customers, options.seed)
     _say("publishing the shipped rules")
     subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "rules", "publish"],
+        [sys.executable, "-m", "services.cli.main", "rules", "publish", "--author", "bench", "--publisher", "bench2"],
         cwd=REPOSITORY,
         env={**os.environ, "KAIROS_KAFKA_BOOTSTRAP": bootstrap},
         check=True,

@@ -49,7 +49,11 @@ class Detector:
         self.log = log / f"{name}.log"
         self._arguments = arguments
         self._env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("KAIROS_")},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith("KAIROS_") or key == "KAIROS_CACHE_DIR"
+            },
             "KAIROS_ENVIRONMENT": "test",
             "KAIROS_KAFKA_BOOTSTRAP": bootstrap,
             "KAIROS_CLOCK": f"{START_MS},1,{ANCHOR_MS}",

@@ -36,7 +36,7 @@ def rules(kafka: KafkaServer) -> None:
 
 def check(kafka: KafkaServer, *detectors: rig.Detector) -> int:
     """All moments are there, none else; returns how many were repeated."""
-    rig.wait_until_applied(kafka.bootstrap, 40, lambda: "\n".join(each.tail() for each in detectors))
+    rig.wait_until_applied(kafka.bootstrap, 90, lambda: "\n".join(each.tail() for each in detectors))
     for detector in detectors:
         assert detector.stop() == 0, detector.tail()
     found, repeats = rig.moments(kafka.bootstrap)
@@ -141,12 +141,12 @@ def test_workers_that_join_and_leave(kafka: KafkaServer, tmp_path: Path) -> None
         feed_while(kafka, feed, 1)
         second = stack.enter_context(rig.running(kafka.bootstrap, tmp_path, name="j1", **SESSION))
         feed_while(kafka, feed, 3)
-        rig.wait_until(lambda: len(owned(second)) == 2, 20, second.tail)
+        rig.wait_until(lambda: len(owned(second)) == 2, 60, second.tail)
         assert len(owned(first)) == 2
         feed_while(kafka, feed, 1)
         assert first.stop() == 0, first.tail()
         feed_while(kafka, feed, 1)
-        rig.wait_until(lambda: len(owned(second)) == 4, 20, second.tail)
+        rig.wait_until(lambda: len(owned(second)) == 4, 60, second.tail)
         check(kafka, second)
 
 
