@@ -109,10 +109,7 @@ async def measure_file(options: argparse.Namespace) -> Figures:
         path = Path(folder) / f"usage-{run}.csv"
         with path.open("w") as file:
             file.write("event_id,customer_id,occurred_at,source,service,quantity,charge_fen,area,counterpart_key\n")
-            file.writelines(
-                f"{run}-{number},{_customer(number)},{_at(number)},bench,VOICE,{number % 600},{number % 90},NJ,{number + 1}\n"
-                for number in range(options.events)
-            )
+            file.writelines(_csv_row(run, number) for number in range(options.events))
         command = [
             sys.executable,
             "-m",
@@ -166,6 +163,11 @@ def _customer(number: int) -> int:
 
 def _at(number: int) -> int:
     return 1_700_000_000_000 + number
+
+
+def _csv_row(run: str, number: int) -> str:
+    use = f"VOICE,{number % 600},{number % 90},NJ-01,{number + 1}"
+    return f"{run}-{number},{_customer(number)},{_at(number)},bench,{use}\n"
 
 
 def _json_event(run: str, number: int) -> bytes:

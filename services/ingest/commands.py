@@ -12,7 +12,7 @@ from services.ingest.settings import IngestSettings
 from services.settings import SettingsRefused, read_settings
 from services.telemetry import logs
 
-app = typer.Typer(help="Take events in: HTTP and gRPC servers, and file loads.", no_args_is_help=False)
+app = typer.Typer(help="Take events in: HTTP and gRPC servers, and file loads. 事件接入。", no_args_is_help=False)
 
 KindsOption = Annotated[
     list[str] | None,
@@ -22,7 +22,10 @@ KindsOption = Annotated[
 
 @app.callback(invoke_without_command=True)
 def serve(context: typer.Context, kind: KindsOption = None) -> None:
-    """Serve the HTTP and gRPC doors until SIGTERM (settings: KAIROS_INGEST_*, KAIROS_KAFKA_BOOTSTRAP)."""
+    """Serve the HTTP and gRPC doors until SIGTERM (settings: KAIROS_INGEST_*, KAIROS_KAFKA_BOOTSTRAP).
+
+    启动 HTTP 与 gRPC 接入服务，收到 SIGTERM 后完成已接收的事件再退出。
+    """
     if context.invoked_subcommand is not None:
         return
     kinds = _known_kinds(kind)

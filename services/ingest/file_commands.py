@@ -34,7 +34,7 @@ from services.transport.kafka_producer import KafkaProducer
 EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_STOPPED = 2, 3, 130
 _PLAIN_LINE_SECONDS = 5.0
 
-mapping_app = typer.Typer(help="Mapping files: how foreign files become events.", no_args_is_help=True)
+mapping_app = typer.Typer(help="Mapping files: how foreign files become events. 映射文件。", no_args_is_help=True)
 
 
 def load_file(
@@ -52,7 +52,10 @@ def load_file(
     no_pacing: Annotated[bool, typer.Option("--no-pacing", help="Do not wait for the detector.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON line on stdout.")] = False,
 ) -> None:
-    """Load a file: validated, published, resumable. The same command after an interruption goes on where it was."""
+    """Load a file: validated, published, resumable. The same command after an interruption goes on where it was.
+
+    导入文件：校验、发布、可断点续传；中断后重复同一命令即可继续。
+    """
     logs.configure("ingest", level="WARNING")
     try:
         settings = read_settings(FileSettings, "INGEST")
@@ -92,7 +95,10 @@ def load_file(
 
 @mapping_app.command("check")
 def check_mapping(path: Annotated[Path, typer.Argument(help="The mapping file.")]) -> None:
-    """Check a mapping file; every fault names the key and what would be right. Exit code 2 when there are some."""
+    """Check a mapping file; every fault names the key and what would be right. Exit code 2 when there are some.
+
+    检查映射文件，逐条指出错误所在的键及正确写法。
+    """
     try:
         mapping = load_mapping(path)
     except MappingFault as exc:

@@ -9,63 +9,21 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from services.transport.errors import RecordTooLarge, TransportUnavailable, UnknownTopic
+from services.transport.errors import TransportUnavailable, UnknownTopic
+from services.transport.kafka_lanes import RECORD_BYTES_MAX, Call, Lane, Slice, checked_size
+from services.transport.kafka_lanes import OutRecord as OutRecord
 from services.transport.murmur2 import partitions_of
 
-RECORD_BYTES_MAX: Final = 1_000_000  # the brokers take batches of 1,048,588 bytes; headroom for framing
-_RECORD_OVERHEAD_BYTES: Final = 40  # what a record may add to key, value and headers: lengths, deltas, counts
-_HEADER_OVERHEAD_BYTES: Final = 20
-_BATCHES_PER_PARTITION: Final = 2  # one on its way, one behind it
 _RETRY_SECONDS_FIRST: Final = 0.1
 _RETRY_SECONDS_LAST: Final = 2.0
-
-
-class OutRecord(NamedTuple):
-    """A record to append; its timestamp is the real clock when it is put into a batch."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    """One append: its records, how far they are put into batches, and who waits."""
-
-    records: Sequence[OutRecord]
-    future: "asyncio.Future[int]"
-    bytes_left: int
-    next_index: int = 0
-    is_abandoned: bool = False
-
-
-class _Slice(NamedTuple):
-    """The part of a call that travels in one batch."""
-
-    call: _Call
-    size_bytes: int
-    end_in_batch: int
-    is_last: bool
-
-
-@dataclass(eq=False, slots=True)
-class _Lane:
-    """What waits for one partition, and the task that sends it while something waits."""
-
-    topic: str
-    partition: int
-    waiting: deque[_Call] = field(default_factory=deque)
-    batches_open: int = 0
-    may_send: asyncio.Event = field(default_factory=asyncio.Event)
-    pump: "asyncio.Task[None] | None" = None
+_BATCHES_PER_PARTITION: Final = 2  # one on its way, one behind it
 
 
 class KafkaProducer:
@@ -82,9 +40,7 @@ class KafkaProducer:
         deadline_seconds: float = 10.0,
     ) -> None:
         assert batch_bytes <= RECORD_BYTES_MAX
-        self._bootstrap = bootstrap
-        self._client_id = client_id
-        self._compression = compression
+        self._plan = _ClientPlan(bootstrap, client_id=client_id, compression=compression, batch_bytes=batch_bytes)
         self._batch_bytes = batch_bytes
         self._in_flight_bytes_max = in_flight_bytes_max
         self._deadline_seconds = deadline_seconds
@@ -93,7 +49,7 @@ class KafkaProducer:
         self._is_closed = False
         self._renewing = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
         self._partitions: dict[str, int] = {}
         self._in_flight_bytes = 0
         self._room = asyncio.Event()
@@ -107,7 +63,7 @@ class KafkaProducer:
     async def open(self, *, deadline_seconds: float = 30.0) -> None:
         """Connect, with retries until the deadline; then raises TransportUnavailable."""
         assert self._client is None, "open twice"
-        self._client = await self._connect(deadline_seconds)
+        self._client = await _connected_client(self._plan, deadline_seconds)
 
     async def close(self, *, deadline_seconds: float = 8.0) -> None:
         """Wait for what was appended, then disconnect; gives up on it at the deadline."""
@@ -135,9 +91,9 @@ class KafkaProducer:
         """
         if not records:
             return -1
-        size = _checked_size(topic, records)
+        size = checked_size(topic, records)
         deadline = self._deadline_seconds if deadline_seconds is None else deadline_seconds
-        call = _Call(records, asyncio.get_running_loop().create_future(), size)
+        call = Call(records, asyncio.get_running_loop().create_future(), size)
         try:
             async with asyncio.timeout(deadline):
                 await self._reserve(size)
@@ -201,13 +157,13 @@ class KafkaProducer:
         except (KafkaError, OSError, TimeoutError):
             return False
 
-    def _enqueue(self, topic: str, partition: int, call: _Call) -> None:
+    def _enqueue(self, topic: str, partition: int, call: Call) -> None:
         if self._is_closed or self._client is None:
             self._release(call.bytes_left)
             raise TransportUnavailable("kafka", "the producer is closed")
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            lane = self._lanes[(topic, partition)] = _Lane(topic, partition)
+            lane = self._lanes[(topic, partition)] = Lane(topic, partition)
         lane.waiting.append(call)
         if lane.pump is None or lane.pump.done():
             lane.pump = asyncio.ensure_future(self._send_waiting(lane))
@@ -223,12 +179,12 @@ class KafkaProducer:
         self._in_flight_bytes -= size
         self._room.set()
 
-    async def _send_waiting(self, lane: _Lane) -> None:
+    async def _send_waiting(self, lane: Lane) -> None:
         while lane.waiting:
             while lane.batches_open >= _BATCHES_PER_PARTITION:
                 lane.may_send.clear()
                 await lane.may_send.wait()
-            slices: list[_Slice] = []
+            slices: list[Slice] = []
             try:
                 client = await self._ready_client()
                 batch = client.create_batch()
@@ -246,10 +202,10 @@ class KafkaProducer:
                 lambda done, lane=lane, slices=slices, client=client: self._settle(lane, slices, client, done)
             )
 
-    def _fill(self, batch: Any, lane: _Lane) -> list[_Slice]:
+    def _fill(self, batch: Any, lane: Lane) -> list[Slice]:
         """Move waiting records into the batch until it is full; calls whose waiter left are dropped."""
         now_ms = time.time_ns() // 1_000_000
-        slices: list[_Slice] = []
+        slices: list[Slice] = []
         count = 0
         append = batch.append
         while lane.waiting:
@@ -270,14 +226,14 @@ class KafkaProducer:
             if count > before:
                 size = call.bytes_left if is_last else min(call.bytes_left, self._batch_bytes)
                 call.bytes_left -= size
-                slices.append(_Slice(call, size, count, is_last))
+                slices.append(Slice(call, size, count, is_last))
             if not is_last:
                 break
             lane.waiting.popleft()
         return slices
 
     def _settle(
-        self, lane: _Lane, slices: list[_Slice], client: AIOKafkaProducer, delivery: "asyncio.Future[Any]"
+        self, lane: Lane, slices: list[Slice], client: AIOKafkaProducer, delivery: "asyncio.Future[Any]"
     ) -> None:
         """Tell the callers what became of a batch that the client had taken."""
         self._deliveries.discard(delivery)
@@ -294,7 +250,7 @@ class KafkaProducer:
             if part.is_last and not part.call.future.done():
                 part.call.future.set_result(base_offset + part.end_in_batch if base_offset >= 0 else -1)
 
-    def _settle_unsent(self, lane: _Lane, slices: list[_Slice], exc: BaseException) -> None:
+    def _settle_unsent(self, lane: Lane, slices: list[Slice], exc: BaseException) -> None:
         """The client did not take the batch; with nothing taken from the lane, fail its first call to make progress."""
         if slices:
             self._batch_is_done(lane)
@@ -305,11 +261,11 @@ class KafkaProducer:
             if not call.future.done():
                 call.future.set_exception(_own_error(exc, lane))
 
-    def _batch_is_done(self, lane: _Lane) -> None:
+    def _batch_is_done(self, lane: Lane) -> None:
         lane.batches_open -= 1
         lane.may_send.set()
 
-    def _fail(self, slices: list[_Slice], exc: BaseException, lane: _Lane) -> None:
+    def _fail(self, slices: list[Slice], exc: BaseException, lane: Lane) -> None:
         for part in slices:
             self._release(part.size_bytes)
             if not part.call.future.done():
@@ -323,7 +279,7 @@ class KafkaProducer:
             return self._client
         async with self._renewing:
             if self._is_broken:
-                old, self._client = self._client, await self._connect(self._deadline_seconds)
+                old, self._client = self._client, await _connected_client(self._plan, self._deadline_seconds)
                 self._is_broken = False
                 task = asyncio.ensure_future(self._retire(old, 5.0))
                 self._retiring.add(task)
@@ -333,60 +289,9 @@ class KafkaProducer:
     async def _retire(self, client: AIOKafkaProducer, deadline_seconds: float) -> None:
         """Stop a client; whoever still waits for it then learns that nothing is promised."""
         deliveries = set(self._deliveries)
-        await _stop(client, deadline_seconds)
+        await _stop_client(client, deadline_seconds)
         for delivery in deliveries:
             delivery.cancel()
-
-    async def _connect(self, deadline_seconds: float) -> AIOKafkaProducer:
-        pause = _RETRY_SECONDS_FIRST
-        last = "no answer"
-        ends = time.monotonic() + deadline_seconds
-        while time.monotonic() < ends:
-            client = self._new_client()
-            try:
-                async with asyncio.timeout(max(0.1, ends - time.monotonic())):
-                    await client.start()
-            except (KafkaError, OSError, TimeoutError) as exc:
-                last = type(exc).__name__
-                await _stop(client, 1.0)
-            except BaseException:
-                await _stop(client, 1.0)
-                raise
-            else:
-                return client
-            await asyncio.sleep(min(pause, max(0.0, ends - time.monotonic())) * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(pause * 2, _RETRY_SECONDS_LAST)
-        raise TransportUnavailable(
-            "kafka", f"{self._bootstrap} cannot be reached within {deadline_seconds:g} s: {last}"
-        )
-
-    def _new_client(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
-            client_id=self._client_id,
-            acks="all",
-            enable_idempotence=True,
-            compression_type=self._compression,
-            max_batch_size=self._batch_bytes,
-            max_request_size=RECORD_BYTES_MAX * 2,
-            linger_ms=0,
-            request_timeout_ms=10_000,
-            retry_backoff_ms=100,
-            metadata_max_age_ms=60_000,
-        )
-
-
-def _checked_size(topic: str, records: Sequence[OutRecord]) -> int:
-    """Bytes of all records; raises RecordTooLarge for one that no broker would take."""
-    total = 0
-    for key, value, headers in records:
-        size = _RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")
-        if headers:
-            size += sum(_HEADER_OVERHEAD_BYTES + len(name) + len(text) for name, text in headers)
-        if size > RECORD_BYTES_MAX:
-            raise RecordTooLarge(topic, size_bytes=size, limit_bytes=RECORD_BYTES_MAX)
-        total += size
-    return total
 
 
 def _failure_of(delivery: "asyncio.Future[Any]") -> BaseException | None:
@@ -395,7 +300,7 @@ def _failure_of(delivery: "asyncio.Future[Any]") -> BaseException | None:
     return delivery.exception()
 
 
-def _own_error(exc: BaseException, lane: _Lane) -> Exception:
+def _own_error(exc: BaseException, lane: Lane) -> Exception:
     """Map what the client raises to one of ours."""
     if isinstance(exc, TransportUnavailable):
         return exc
@@ -408,8 +313,57 @@ def _own_error(exc: BaseException, lane: _Lane) -> Exception:
     return own
 
 
-async def _stop(client: AIOKafkaProducer, deadline_seconds: float) -> None:
+@dataclass(frozen=True)
+class _ClientPlan:
+    """How to set up a client."""
+
+    bootstrap: str
+    client_id: str
+    compression: str | None
+    batch_bytes: int
+
+
+async def _connected_client(plan: _ClientPlan, deadline_seconds: float) -> AIOKafkaProducer:
+    """Return a started client; retries until the deadline, then raises TransportUnavailable."""
+    pause = _RETRY_SECONDS_FIRST
+    last = "no answer"
+    ends = time.monotonic() + deadline_seconds
+    while time.monotonic() < ends:
+        client = _new_client(plan)
+        try:
+            async with asyncio.timeout(max(0.1, ends - time.monotonic())):
+                await client.start()
+        except (KafkaError, OSError, TimeoutError) as exc:
+            last = type(exc).__name__
+            await _stop_client(client, 1.0)
+        except BaseException:
+            await _stop_client(client, 1.0)
+            raise
+        else:
+            return client
+        await asyncio.sleep(min(pause, max(0.0, ends - time.monotonic())) * random.uniform(0.5, 1.0))  # noqa: S311
+        pause = min(pause * 2, _RETRY_SECONDS_LAST)
+    raise TransportUnavailable("kafka", f"{plan.bootstrap} cannot be reached within {deadline_seconds:g} s: {last}")
+
+
+async def _stop_client(client: AIOKafkaProducer, deadline_seconds: float) -> None:
     """Stop a client, also one that can no longer flush."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(deadline_seconds):
             await client.stop()
+
+
+def _new_client(plan: _ClientPlan) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=plan.bootstrap,
+        client_id=plan.client_id,
+        acks="all",
+        enable_idempotence=True,
+        compression_type=plan.compression,
+        max_batch_size=plan.batch_bytes,
+        max_request_size=RECORD_BYTES_MAX * 2,
+        linger_ms=0,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=100,
+        metadata_max_age_ms=60_000,
+    )
