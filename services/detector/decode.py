@@ -229,7 +229,8 @@ def _fill_row(chunk: DecodedChunk, i: int, kind: int, fields: Mapping[str, Any],
     payload, code = [0] * wire.PAYLOAD_COLUMNS, 0
     for name, (place, flag) in wire.PLACES[kind].items():
         is_keyed = flag == wire.KEYED_WITH_SOURCE and place < wire.PAYLOAD_COLUMNS
-        value = _number(kind, name, fields[name], source=source if is_keyed else "", texts=chunk.texts)
+        texts = chunk.texts if place in _TEXTS_OF_KIND.get(kind, ()) else {}
+        value = _number(kind, name, fields[name], source=source if is_keyed else "", texts=texts)
         if place < wire.PAYLOAD_COLUMNS:
             payload[place] = value
         else:

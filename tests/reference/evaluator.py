@@ -621,9 +621,9 @@ def is_birthday(profile: Record, day: date) -> bool:
     if profile["birthday_calendar"] != "LUNAR":
         leap_day_is_kept_today = (month, dom) == (2, 29) and (day + timedelta(1)).day == 1 and day.month == 2
         return (day.month, day.day) == (month, dom) or leap_day_is_kept_today
-    lunar = LunarDate.fromSolarDate(day.year, day.month, day.day)
-    if lunar.isLeapMonth or lunar.month != month:
+    lunar = LunarDate.from_solar_date(day.year, day.month, day.day)
+    if lunar.is_leap_month or lunar.month != month:
         return False
     following = day + timedelta(1)
-    is_last = LunarDate.fromSolarDate(following.year, following.month, following.day).day == 1
+    is_last = LunarDate.from_solar_date(following.year, following.month, following.day).day == 1
     return lunar.day == dom or (dom == 30 and lunar.day == 29 and is_last)

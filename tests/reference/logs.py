@@ -22,7 +22,7 @@ RULES = Path(__file__).parents[2] / "services" / "detector" / "rules"
 MONDAY = date(2026, 9, 7)
 TICK = "kairos.control.v1.Tick"
 Entry = tuple[Any, ...]
-_MODELS = ("Aster 1", "Birch 2", "Cedar 3", "Dahlia 4")
+_MODELS = tuple(f"Aster {n}" for n in range(14))
 
 
 @dataclass(frozen=True)
@@ -180,27 +180,30 @@ def random_log(seed: int, events: int, customers: int = 6, weeks: int = 8) -> li
         number += 1
         kind = rng.choices(
             ("usage", "balance", "complaint", "handset-change", "line-status", "customer", "bill", "inquiry"),
-            (50, 18, 12, 6, 6, 4, 2, 2),
+            (50, 18, 12, 4, 4, 4, 2, 2),
         )[0]
         occurred = at - rng.choice((0, 0, 0, 0, 1, 60_000, HOUR, 30 * HOUR, 12 * DAY, 60 * DAY)) * (rng.random() < 0.3)
         if rng.random() < 0.02:
             occurred = at + rng.choice((1000, 299_999, 10 * HOUR))
         is_history = at < live_from or rng.random() < 0.01
+        customer_id = rng.choice(people)
+        if kind == "complaint" and customer_id % 3:
+            kind = "usage"
         record = full(kind, {
-            "customer_id": rng.choice(people),
+            "customer_id": customer_id,
             "occurred_at": occurred,
             "ingested_at": occurred if is_history else at,
             "history": is_history,
             "event_id": rng.choice(("", "a-very-long-event-id-")) + f"{number:x}",
             "source": rng.choice(("crm", "boss")),
-            **_fields(rng, kind),
+            **_fields(rng, kind, customer_id),
         })  # fmt: skip
         sent.append((kind, record))
         entries.append(("event", kind, record))
     return entries
 
 
-def _fields(rng: random.Random, kind: str) -> dict[str, Any]:
+def _fields(rng: random.Random, kind: str, customer_id: int) -> dict[str, Any]:
     if kind == "usage":
         service = rng.choice(("VOICE", "VOICE", "DATA", "SMS"))
         return {"service": service, "direction": rng.choice(("OUT", "IN")), "quantity": rng.choice((0, 60, 900, 4000)),
@@ -217,9 +220,9 @@ def _fields(rng: random.Random, kind: str) -> dict[str, Any]:
     if kind == "line-status":
         return {"status": rng.choice(("ACTIVE", "ACTIVE", "SUSPENDED_ARREARS", "SUSPENDED_LOST", "TERMINATED"))}
     if kind == "customer":
-        month, day = rng.choice(((9, 10), (9, 30), (10, 5), (10, 20), (2, 29), (8, 15)))
+        month, day = ((9, 10), (9, 30), (10, 5), (10, 20), (2, 29), (8, 15), (8, 30))[customer_id % 7]
         return {"city": rng.choice(("NJ", "SZ")), "tier": rng.choice(("TOP", "LOW")), "birthday": f"{month:02d}-{day:02d}",
-                "birthday_calendar": rng.choice(("SOLAR", "LUNAR")), "auto_pay": rng.random() < 0.2,
+                "birthday_calendar": ("SOLAR", "LUNAR")[customer_id % 2], "auto_pay": rng.random() < 0.2,
                 "arpu_fen": rng.choice((None, 4000, 60_000)), "joined_on": rng.choice((None, 18_000, 20_100, 20_650)), "plan_capabilities": ["4G"]}  # fmt: skip
     if kind == "bill":
         return {"cycle": "2026-08", "total_fen": 5000}

@@ -1,0 +1,169 @@
+"""Rule files: what is refused, where it points, layers, and a new rule without engine code."""
+
+import pytest
+
+from services.detector.engine.errors import RuleError, RulesNotLoaded
+from services.detector.engine.partition import Partition
+from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
+from tests.reference.evaluator import DAY
+from tests.reference.logs import MONDAY, Log, apply_in_chunks, local, raw_records, run_engine, shipped, shipped_documents
+
+AT = local(MONDAY, 10)
+
+
+def changed(file: str, before: str, after: str) -> dict[str, str]:
+    documents = shipped_documents()
+    name = f"rules/{file}"
+    assert before in documents[name]
+    return {**documents, name: documents[name].replace(before, after)}
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "line", "column", "says"),
+    [
+        ("an4.yaml", "balance_fen < limit AND", "balance_fn < limit AND", 21, 7, "balance_fen"),
+        ("an4.yaml", "fire: balance_fen < limit", "fire: balance_fen < mean_daily_charge * observed_hours", 21, None,
+         "unknown name observed_hours"),
+        ("an4.yaml", "fire: balance_fen < limit", "fire: at < limit", 21, 7, "ms beside fen"),
+        ("an4.yaml", "fire: balance_fen < limit", "fire: SUM(balance_fen) < limit", 21, None, "not allowed in a rule"),
+        ("an4.yaml", "fire: balance_fen < limit AND NOT", "fire: balance_fen < limit AND (NOT", 21, None, "not a SQL"),
+        ("an4.yaml", "'TOP_UP'", "'TOPUP'", None, None, "known: UNKNOWN, TOP_UP"),
+        ("an4.yaml", "days: 28}", "days: 42}", None, None, "0 to 41"),
+        ("an4.yaml", "mean: charge_fen", "mean: charges", None, None, "kept are voice_seconds"),
+        ("an4.yaml", "unit: fen, about: no", "unit: yuan, about: no", None, None, "want one of fen"),
+        ("an4.yaml", "priority: 2", "priority: 2\npriority: 3", None, 1, "given twice"),
+        ("an4.yaml", "priority: 2", "priorty: 2", None, None, "unknown field priorty"),
+        ("an4.yaml", "cool_down_days: 3", "cool_down_days: three", None, None, "integer"),
+        ("an4.yaml", "{balance} 元，低于", "{blance} 元，低于", None, None, "{blance} is not told"),
+        ("an4.yaml", "id: AN4", "id: AN1", None, None, "another document has the id AN1"),
+        ("an4.yaml", "class: CHANGE", "class: CHANGES", None, None, "want one of FIRST_TIME"),
+        ("an4.yaml", '"on": [balance]', '"on": [balances]', None, None, "kinds are usage"),
+        ("an4.yaml", "fire: balance_fen", "fire: complaint_opened_at > 0 AND balance_fen", None, None, "unknown name"),
+        ("an7.yaml", 'at: "06:00"', 'at: "6 am"', None, None, "local time"),
+        ("risk.yaml", "below: 50, points: 20", "below: 0, points: 20", None, None, "must rise"),
+        ("lateness.yaml", "  usage: 2", "  usages: 2", None, None, "no kind of event"),
+    ],
+)  # fmt: skip
+def test_refused_with_place_and_remedy(
+    file: str, before: str, after: str, line: int | None, column: int | None, says: str
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        compile_rule_set(changed(file, before, after), "x@1")
+    assert refused.value.file == f"rules/{file}" or "another document" in says
+    assert says in refused.value.message
+    assert line is None or refused.value.line == line
+    assert column is None or refused.value.column == column
+
+
+@pytest.mark.parametrize("text", ["", "- a", "a: [", "a: !!python/object:os.system {}", "a: " + "[" * 40 + "]" * 40])
+def test_documents_that_are_no_mapping(text: str) -> None:
+    with pytest.raises(RuleError):
+        compile_rule_set({"rules/x.yaml": text}, "x@1")
+
+
+def layered() -> CompiledRuleSet:
+    before = "floor: {value: 1000, unit: fen,"
+    after = (
+        "floor: {value: 1000, unit: fen, city: {SZ: 2000}, segment: {GO: 3000}, city_and_segment: {SZ/GO: 4000},"
+    )
+    return compile_rule_set(changed("an4.yaml", before, after), "x@2")
+
+
+@pytest.mark.parametrize(
+    ("city", "segment", "floor", "layer"),
+    [
+        ("NJ", None, 1000, "PROVINCE"),
+        ("SZ", None, 2000, "CITY"),
+        ("SZ", "EASY", 2000, "CITY"),
+        ("NJ", "GO", 3000, "SEGMENT"),
+        ("SZ", "GO", 4000, "CITY_AND_SEGMENT"),
+    ],
+)
+def test_the_most_specific_layer_wins_and_is_named(city: str, segment: str | None, floor: int, layer: str) -> None:
+    for fen, count in ((floor - 1, 1), (floor, 0)):
+        log = Log()
+        log.profile(AT, city=city, segment=segment)
+        log.tick(AT)
+        log.event("balance", AT + 1, balance_fen=fen)
+        moments, _ = run_engine(log.entries, rules=layered())
+        assert [(m["evidence"][0]["threshold"], m["evidence"][0]["layer"]) for m in moments] == [(floor, layer)] * count
+
+
+def test_parameter_values_are_no_part_of_the_compiled_code() -> None:
+    assert layered().module is shipped().module
+
+
+NEW_RULE = """
+id: X30
+description: a rule that nobody thought of when the engine was written
+class: CHANGE
+dimension: SERVICE
+group: SERVICE
+cadence: immediate
+"on": [usage]
+episode: event
+parameters:
+  jump: {value: 5, unit: ratio}
+features:
+  day_charge: {charge_of_hours: 24}
+  usual: {mean: charge_fen, days: 30}
+fire: day_charge >= 3000 AND day_charge >= jump * usual
+rearm: day_charge < jump * usual
+cool_down_days: 30
+expires: {hours: 12}
+priority: 2
+channel: "'CALL'"
+observation_days: 7
+evidence:
+  - {name: charge_24h_fen, unit: fen, observed: day_charge, baseline: usual, threshold: jump * usual, layer: jump}
+tells:
+  charge: {value: day_charge, as: yuan}
+messages:
+  zh: {title: 话费突增, why_now: "24 小时内消费 {charge} 元。", what_to_say: 您好。}
+  en: {title: Sudden rise, why_now: "{charge} yuan in 24 hours.", what_to_say: Hello.}
+"""
+
+
+def test_a_new_rule_is_data_and_starts_warm() -> None:
+    documents = {**shipped_documents(), "rules/x30.yaml": NEW_RULE}
+    log = Log()
+    log.profile(AT)
+    for back in range(30, 0, -1):
+        log.event("usage", AT - back * DAY, history=True, service="DATA", quantity=1, charge_fen=600)
+    log.tick(AT)
+    for minute in range(4):
+        log.event("usage", AT + minute * 60_000, service="DATA", quantity=1, charge_fen=1000)
+    moments, _ = run_engine(log.entries, rules=compile_rule_set(documents, "province@2"))
+    (moment,) = [m for m in moments if m["rule_id"] == "X30"]
+    assert moment["parameters"] == {"charge": "30.00"}
+    assert moment["evidence"][0]["baseline"] == 600.0
+    assert moment["rule_version"] == "province@2"
+
+
+def test_a_set_holds_from_its_own_time_and_from_the_tick_that_announces_it() -> None:
+    later = compile_rule_set(shipped_documents(), "province@2", AT + DAY)
+    partition, log = Partition(0), Log()
+    log.profile(AT)
+    log.tick(AT)
+    log.event("balance", AT + 1, balance_fen=1)
+    records = raw_records(log.entries)
+    applied = apply_in_chunks(partition, records)
+    assert [m["rule_version"] for m in applied] == ["province@1"]
+    follow = Log(8)
+    follow.profile(AT)
+    follow.event("balance", AT + 5, balance_fen=1)
+    follow.event("balance", AT + DAY, balance_fen=1, customer_id=9)
+    follow.profile(AT, customer_id=9)
+    follow.event("balance", AT + DAY + 1, balance_fen=1, customer_id=9)
+    from schemas.codec import encode
+    from services.detector.decode import decode_chunk
+    from tests.reference.logs import Raw
+
+    announce = encode("kairos.control.v1.Tick", {"now": AT + 60_000, "rules_offset": 5})
+    more = [Raw(3, None, announce), *raw_records(follow.entries, 4)]
+    with pytest.raises(RulesNotLoaded) as missing:
+        partition.apply(decode_chunk(0, more), {0: shipped()})
+    assert missing.value.args == (5,)
+    assert (partition.next_offset, partition.rules_offset) == (3, 0)
+    found = partition.apply(decode_chunk(0, more), {0: shipped(), 5: later}).moments
+    assert [(m["customer_id"], m["rule_version"]) for m in found] == [(8, "province@1"), (9, "province@2")]
