@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from rich.table import Table
 from services.stack.endpoints import Endpoints
 
 PROBE_SECONDS = 2.0
+PLAIN_WIDTH = 200  # where nobody can widen the window
 ANSWER_BYTES = 8 * 1024 * 1024
 CUSTOMER_ZONE = ZoneInfo("Asia/Shanghai")  # quiet hours and rules follow the customers' calendar
 
@@ -108,7 +110,7 @@ def summarise(
 
 def render(status: Status, *, clear: bool = False) -> None:
     """Print it for a person; clear: on a screen wiped first."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     if clear:
         console.clear()
     table = Table(box=None, pad_edge=False)
