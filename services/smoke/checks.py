@@ -172,8 +172,9 @@ def poison_dead_lettered(evidence: Evidence) -> Iterator[str]:
 
 
 def completions_recorded_once(evidence: Evidence) -> Iterator[str]:
-    """What a manager was told is complete is done in the topic, once."""
-    done = Counter(event["task_id"] for event in evidence.task_events if event["to_state"] == "DONE")
+    """What a manager was told is complete is done in the topic, by one transition (which may be told more than once)."""
+    transitions = {(event["task_id"], event["sequence"]): event["to_state"] for event in evidence.task_events}
+    done = Counter(task_id for (task_id, _), state in transitions.items() if state == "DONE")
     for task_id in sorted(evidence.completed - done.keys()):
         yield f"completed but not done on the topic: {task_id}"
     for task_id, count in done.items():

@@ -16,7 +16,9 @@ from services.smoke.report import EVENTS_LEAST, Verdict, judge
 from services.smoke.scenario import Scenario, SmokeOptions, kill_names, plan_for
 from services.smoke.stack_process import StackFailed, StackProcess
 
-app = typer.Typer(help="Prove the whole path, from nothing. 全链路验证。", add_completion=False)
+app = typer.Typer(
+    help="Prove the whole path, from nothing. 全链路验证。", add_completion=False, pretty_exceptions_enable=False
+)
 
 SCALES = {"small": 450, "full": 1_700}
 CALLS = {"small": 3, "full": 10}

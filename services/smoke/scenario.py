@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from services.simulator import local_time
@@ -34,7 +35,8 @@ NIGHT_SPEED = 30_000.0
 NIGHT_FROM, NIGHT_UNTIL = (20, 40), (8, 40)
 CALLS_SECONDS = 8.0
 SETTLE_SECONDS = 15.0
-KILL_AFTER_SECONDS = 0.15
+# Killed among the background events; the others among the planted ones, when moments and tasks are under way.
+KILLED_EARLY = frozenset({"ingest", "detector", "kafka"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,25 +158,24 @@ class Scenario:
         await clock.jump(session.at_ms)
 
     async def _session(self, parts: SessionPlan, record: RunRecord, traffic: Traffic, clock: Clockwork) -> None:
-        kill = asyncio.create_task(self._kill_one(record)) if self._kills else None
+        kill = partial(self._kill_next, record)
+        early = bool(self._kills) and self._kills[0] in KILLED_EARLY
         if (parts.session.day, parts.session.part) == POISON_SESSION:
             await asyncio.to_thread(traffic.poison, record.endpoints.kafka)
-        await traffic.background(parts)
-        await traffic.planted(parts)
-        if kill is not None:
-            await kill
+        await traffic.background(parts, midway=kill if early else nothing)
+        await traffic.planted(parts, midway=nothing if early else kill)
         await self._rest(record, clock, f"session {parts.session.day} {parts.session.part}")
         await traffic.calls(parts)
         await self._wait_for_calls(parts, record)
         await self._rest(record, clock, f"calls of session {parts.session.day} {parts.session.part}")
 
-    async def _kill_one(self, record: RunRecord) -> None:
+    def _kill_next(self, record: RunRecord) -> None:
         """kill -9 the next process while events are on their way."""
-        await asyncio.sleep(KILL_AFTER_SECONDS)
-        name = self._kills.pop(0)
-        pid = self._stack.kill(name)
-        record.killed.append(name)
-        self._tell(f"kill -9 {name} (pid {pid})")
+        if self._kills:
+            name = self._kills.pop(0)
+            pid = self._stack.kill(name)
+            record.killed.append(name)
+            self._tell(f"kill -9 {name} (pid {pid})")
 
     async def _wait_for_calls(self, parts: SessionPlan, record: RunRecord) -> None:
         wanted = {int(str(event.body["customer_id"])) for event in parts.calls}
@@ -196,6 +197,10 @@ class Scenario:
         await self._rest(record, clock, "the end")
         if not await asyncio.to_thread(record.watcher.wait_until_caught_up, seconds_max=20.0):
             record.troubles.append("the log watcher did not reach the end of the topics")
+
+
+def nothing() -> None:
+    """Nobody is killed at this point."""
 
 
 def kill_names(names: Sequence[str]) -> tuple[str, ...]:

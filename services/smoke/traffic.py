@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import kafka
@@ -42,14 +42,21 @@ class Traffic:
         self._env = env
         self.poisoned = False
 
-    async def background(self, parts: SessionPlan) -> None:
-        """The harmless events: half through each live door, in some sessions a part as a file; some sent twice."""
+    async def background(self, parts: SessionPlan, *, midway: Callable[[], None] = lambda: None) -> None:
+        """The harmless events: half through each live door, in some sessions a part as a file; some sent twice.
+
+        midway: called when a part has been sent and the rest has not.
+        """
         where = (parts.session.day, parts.session.part)
         in_kinds = sorted(parts.background, key=lambda event: event.kind)  # few, long requests; order does not matter
         events = [with_phone(event, number) for number, event in enumerate(in_kinds)]
         as_file: list[Event] = []
         if where in FILE_SESSIONS:
             as_file, events = events[: len(events) // 2], events[len(events) // 2 :]
+        third = len(events) // 3
+        await self._send(self._grpc, events[:third])
+        midway()
+        events = events[third:]
         half = len(events) // 2
         duplicates = events[half : half + DUPLICATES_PER_SESSION]
         await asyncio.gather(
@@ -59,11 +66,13 @@ class Traffic:
             self._send_bad(parts) if where in BAD_SESSIONS else asyncio.sleep(0),
         )
 
-    async def planted(self, parts: SessionPlan) -> None:
+    async def planted(self, parts: SessionPlan, *, midway: Callable[[], None] = lambda: None) -> None:
         """The stories: each customer always through the same door, so that the order of a story is kept."""
         through_http = [event for event in parts.planted if int(str(event.body["customer_id"])) % 2]
         through_grpc = [event for event in parts.planted if not int(str(event.body["customer_id"])) % 2]
-        await asyncio.gather(self._send(self._http, through_http), self._send(self._grpc, through_grpc))
+        await self._send(self._http, through_http)
+        midway()
+        await self._send(self._grpc, through_grpc)
 
     async def calls(self, parts: SessionPlan) -> None:
         """The moments on which latency is measured, one at a time."""
