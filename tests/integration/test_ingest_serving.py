@@ -31,7 +31,7 @@ MEMORY_MEBIBYTES_MAX = 512
 
 @pytest.fixture(scope="module")
 def ingest(kafka: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
-    with running_ingest(kafka.bootstrap, tmp_path_factory.mktemp("ingest"), acknowledge_seconds="2") as running:
+    with running_ingest(kafka.bootstrap, tmp_path_factory.mktemp("ingest"), acknowledge_seconds="4") as running:
         yield running
 
 
