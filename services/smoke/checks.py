@@ -172,7 +172,7 @@ def poison_dead_lettered(evidence: Evidence) -> Iterator[str]:
 
 
 def completions_recorded_once(evidence: Evidence) -> Iterator[str]:
-    """What a manager was told is complete is done in the topic, by one transition (which may be told more than once)."""
+    """What a manager was told is complete is done in the topic, by one transition, however often that is told."""
     transitions = {(event["task_id"], event["sequence"]): event["to_state"] for event in evidence.task_events}
     done = Counter(task_id for (task_id, _), state in transitions.items() if state == "DONE")
     for task_id in sorted(evidence.completed - done.keys()):
