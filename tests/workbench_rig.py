@@ -153,7 +153,7 @@ class Client:
         request = manager_pb2.GetCustomerCardRequest(task_id=task_id)
         return await self.call(manager_pb2_grpc.ManagerServiceStub, "GetCustomerCard", request)
 
-    async def list(self, **fields: Any) -> Any:
+    async def list_tasks(self, **fields: Any) -> Any:
         request = manager_pb2.ListTasksRequest(**fields)
         return await self.call(manager_pb2_grpc.ManagerServiceStub, "ListTasks", request)
 
@@ -212,7 +212,7 @@ class Rig:
 
     async def rows(self, query: str, *parameters: Any) -> list[Any]:
         async with self.workbench.database.connection() as connection:
-            return await (await connection.execute(query, parameters)).fetchall()  # type: ignore[arg-type]
+            return await (await connection.execute(query, parameters)).fetchall()
 
 
 def settings_for(dsn: str, bootstrap: str, secrets_dir: Path, **changes: Any) -> WorkbenchSettings:
@@ -279,7 +279,7 @@ def empty(dsn: str) -> None:
         row = connection.execute("SELECT to_regclass('workbench.tasks')").fetchone()
         if row is not None and row[0] is not None:
             connection.execute("SET search_path TO workbench")
-            connection.execute(f"TRUNCATE {TABLES}")  # type: ignore[arg-type]
+            connection.execute(f"TRUNCATE {TABLES}")
 
 
 def _real_now_ms() -> int:

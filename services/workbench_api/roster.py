@@ -76,6 +76,11 @@ class Roster:
         self._clock = clock
         self._policy = policy
 
+    @property
+    def silence_ms(self) -> int:
+        """After how long without a sign somebody AVAILABLE counts as away."""
+        return self._policy.silence_ms
+
     async def upsert(self, managers: Sequence[Manager]) -> tuple[int, int]:
         """Create or change managers; returns how many of each. Who is not active any more gives waiting tasks back."""
         at = read_instant(self._clock)

@@ -5,6 +5,7 @@ Effects are single transactions that check again, so that two sweepers at once d
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Final
 
 from services.clock import Clock
@@ -22,6 +23,27 @@ _BATCH: Final = 200
 _DAY_MS: Final = 86_400_000
 _KEEP_TOMBSTONES_MS: Final = 60 * _DAY_MS
 _CLEAN_SECONDS: Final = 600.0
+_GLANCE: Final = """
+    SELECT
+        EXISTS (SELECT 1 FROM tasks WHERE lease_expires_at_ms <= %(real)s),
+        EXISTS (SELECT 1 FROM tasks WHERE expires_at_ms <= %(now)s
+            AND state IN ('HELD', 'QUEUED', 'OFFERED', 'DEFERRED')),
+        EXISTS (SELECT 1 FROM managers LEFT JOIN seen USING (manager_id)
+            WHERE presence = 'AVAILABLE' AND active AND coalesce(real_at_ms, 0) <= %(silent)s),
+        EXISTS (SELECT 1 FROM tasks WHERE state IN ('QUEUED', 'DEFERRED') AND ready_at_ms <= %(now)s
+            AND (ready_at_ms > %(from)s OR state = 'DEFERRED'))
+"""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Whether there is anything to do: leases that ran out, tasks beyond use, silent managers, tasks now ready."""
+
+    now_ms: int
+    leases: bool
+    tasks: bool
+    silence: bool
+    ready: bool
 
 
 class Sweeper:
@@ -45,19 +67,36 @@ class Sweeper:
             await asyncio.sleep(self._interval_seconds)
 
     async def sweep(self, *, count_silence: bool = True) -> None:
-        """One round; what is left over is found by the next."""
+        """One round; what is left over is found by the next. When time has changed nothing it costs one statement."""
+        glance = await self._glance()
+        if glance.leases:
+            await self._expire_leases()
+        if glance.tasks:
+            await self._expire_tasks()
+        if glance.silence and count_silence:
+            for manager_id in await self._roster.silent():
+                if await self._roster.silence(manager_id):
+                    log.info("workbench.manager.silent")
+        if glance.ready:
+            await self._wake_ready(glance)
+        self._ready_until_ms = glance.now_ms
+        await self._clean()
+
+    async def _glance(self) -> "Glance":
+        now_ms, real_ms = self._clock.now_ms(), self._clock.real_ms()
+        silent_ms = real_ms - self._roster.silence_ms
+        async with self._database.connection() as connection:
+            parameters = {"now": now_ms, "real": real_ms, "silent": silent_ms, "from": self._ready_until_ms}
+            row = await (await connection.execute(_GLANCE, parameters)).fetchone()
+        assert row is not None
+        return Glance(now_ms, *row)
+
+    async def _expire_leases(self) -> None:
         for manager_id in await self._with_expired_leases():
             try:
                 await self._store.expire_leases(manager_id)
             except ManagerUnknown:
                 await self._expire_orphans(manager_id)
-        await self._expire_tasks()
-        if count_silence:
-            for manager_id in await self._roster.silent():
-                if await self._roster.silence(manager_id):
-                    log.info("workbench.manager.silent")
-        await self._wake_ready()
-        await self._clean()
 
     async def _with_expired_leases(self) -> list[str]:
         async with self._database.connection() as connection:
@@ -94,10 +133,9 @@ class Sweeper:
 
         await self._database.transact(work)
 
-    async def _wake_ready(self) -> None:
+    async def _wake_ready(self, glance: "Glance") -> None:
         """Tell polls about tasks now ready; a due second attempt whose manager is away goes back to the router."""
-        now_ms = self._clock.now_ms()
-        from_ms, self._ready_until_ms = self._ready_until_ms, now_ms
+        from_ms, now_ms = self._ready_until_ms, glance.now_ms
 
         async def work(connection: Connection, news: News) -> None:
             cursor = await connection.execute(

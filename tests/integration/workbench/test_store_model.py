@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -242,6 +242,18 @@ class Machine(RuleBasedStateMachine):
         if known is not None:
             self._acted(manager)
 
+    @rule(manager=st.sampled_from(MANAGERS))
+    def dispatch_all(self, manager: str) -> None:
+        for number in range(TASKS):
+            self.dispatch(number, manager, newer=True)
+
+    @rule(manager=st.sampled_from(MANAGERS), disposition=st.sampled_from(["REACHED_RESOLVED", "NO_ANSWER"]))
+    def work_through(self, manager: str, disposition: str) -> None:
+        self.poll(manager, 3)
+        for number in range(TASKS):
+            self.accept(number, manager, old=False)
+            self.complete(number, manager, disposition, old=False)
+
     @rule(number=st.integers(0, TASKS - 1))
     def rescind(self, number: int) -> None:
         task_id = _id(number)
@@ -350,7 +362,7 @@ class Machine(RuleBasedStateMachine):
     def _rows(self, query: str) -> list[Any]:
         async def read() -> list[Any]:
             async with self.pool.connection() as connection:
-                return await (await connection.execute(query)).fetchall()  # type: ignore[arg-type]
+                return await (await connection.execute(query)).fetchall()
 
         found: list[Any] = self.run(read())
         return found
@@ -379,6 +391,7 @@ def test_the_store_does_what_the_model_says(postgres: Database) -> None:
             stateful_step_count=80,
             deadline=None,
             derandomize=True,
+            phases=(Phase.generate,),  # shrinking would take minutes against a real database
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -176,7 +177,7 @@ async def test_every_transition_reaches_kafka_in_order_across_kills(
     tasks = [wire_task(units=1) for _ in range(12)]
     for number, task in enumerate(tasks):
         await until(lambda: _is_available(manager))
-        await until(lambda task=task: _stored(router, task))
+        await until(functools.partial(_stored, router, task))
         offered = (await until(lambda: _polled(manager))).tasks[0]
         accepted = await manager.accept(offered)
         await manager.complete(accepted)
@@ -245,7 +246,10 @@ def _curl(service: Service, method: str, body: dict[str, Any], token: str) -> di
 
 async def test_a_foreign_client_finds_the_schema_and_completes_a_task(service: Service, router: Client) -> None:
     token = tokens.mint(KEY, subject="m-NJ-01", role="manager")
-    call = lambda method, body: asyncio.to_thread(_curl, service, method, body, token)  # noqa: E731
+
+    async def call(method: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await asyncio.to_thread(_curl, service, method, body, token)
+
     assert (await call("SetPresence", {"presence": "PRESENCE_AVAILABLE"}))["presence"] == "PRESENCE_AVAILABLE"
     task = wire_task()
     await router.dispatch(task)

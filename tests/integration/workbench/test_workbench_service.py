@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -152,7 +153,7 @@ async def test_who_accepts_too_late_is_told_so_and_counts_as_there(rig: Rig) -> 
     for _ in range(2):
         offered = (await manager.poll()).tasks[0]
         _advance(rig, 20_000)
-        await until(lambda task=offered: _has_state(rig, task.task_id, "EXPIRED"))
+        await until(functools.partial(_has_state, rig, offered.task_id, "EXPIRED"))
         with refused() as faults:
             await manager.accept(offered)
         assert (faults[0].code, faults[0].reason) == (grpc.StatusCode.ABORTED, "LEASE_EXPIRED")
@@ -375,10 +376,10 @@ async def test_a_cancelled_poll_is_never_assigned_work(rig: Rig) -> None:
         dispatching = asyncio.ensure_future(rig.router.dispatch(task))
         await asyncio.sleep(0.002 * (_ % 5))
         waiting.cancel()
-        results = await asyncio.gather(waiting, dispatching, return_exceptions=True)
-        assert results[1] == ["STORED"]
-        if isinstance(results[0], asyncio.CancelledError):
-            await until(lambda task=task: _has_state(rig, task.task_id, "QUEUED"))
+        await asyncio.wait([waiting, dispatching])
+        assert dispatching.result() == ["STORED"]
+        if waiting.cancelled():
+            await until(functools.partial(_has_state, rig, task.task_id, "QUEUED"))
         offered = (await manager.poll()).tasks[0]
         assert offered.task_id == task.task_id
         await manager.complete(await manager.accept(offered))
@@ -455,15 +456,15 @@ async def test_tasks_are_listed_in_pages(rig: Rig) -> None:
     listed: list[str] = []
     token = ""
     while True:
-        page = await manager.list(page_size=3, page_token=token)
+        page = await manager.list_tasks(page_size=3, page_token=token)
         listed += [task.task_id for task in page.tasks]
         token = page.next_page_token
         if not token:
             break
     assert listed == [task.task_id for task in reversed(tasks)]
-    assert len((await manager.list(states=[task_pb2.TASK_STATE_DONE])).tasks) == 0
+    assert len((await manager.list_tasks(states=[task_pb2.TASK_STATE_DONE])).tasks) == 0
     with refused() as faults:
-        await manager.list(page_token="nonsense")
+        await manager.list_tasks(page_token="nonsense")
     assert faults[0].metadata["field"] == "page_token"
 
 
@@ -472,8 +473,8 @@ async def test_tasks_are_listed_in_pages(rig: Rig) -> None:
     [
         (lambda m: m.poll(request_id="x" * 65), "request_id"),
         (lambda m: m.poll(max_tasks=11), "max_tasks"),
-        (lambda m: m.list(page_size=201), "page_size"),
-        (lambda m: m.list(states=[99]), "states"),
+        (lambda m: m.list_tasks(page_size=201), "page_size"),
+        (lambda m: m.list_tasks(states=[99]), "states"),
         (lambda m: m.card("not-a-uuid"), "task_id"),
         (lambda m: m.presence(task_pb2.PRESENCE_NOT_RESPONDING), "presence"),
         (lambda m: m.heartbeat(), "tasks"),
