@@ -25,6 +25,10 @@ _START_SECONDS: Final = 10.0
 _PAUSE_SECONDS_LAST: Final = 5.0
 
 
+class TopicUnknown(Exception):
+    """The topic is not there (yet): asked for again after a pause."""
+
+
 async def follow_rules(bootstrap: str, sentences: Sentences) -> None:
     """Take the sentences of every rule set for ever; a version that cannot be read is left out and counted."""
 
@@ -120,6 +124,7 @@ async def _follow(bootstrap: str, topic: str, take: Any, *, next_offsets: Any) -
     pause = 0.2
     while True:
         consumer = AIOKafkaConsumer(
+            topic,  # without a group this assigns all its partitions
             bootstrap_servers=bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -128,17 +133,17 @@ async def _follow(bootstrap: str, topic: str, take: Any, *, next_offsets: Any) -
         )
         try:
             await _start(consumer)
-            async with asyncio.timeout(_START_SECONDS):
-                partitions = await _assign(consumer, topic)
+            if not consumer.assignment():
+                raise TopicUnknown(topic)
             for number, offset in (await next_offsets() if next_offsets is not None else {}).items():
-                if number in partitions:
+                if TopicPartition(topic, number) in consumer.assignment():
                     consumer.seek(TopicPartition(topic, number), offset)
             while True:
                 records = await consumer.getmany(timeout_ms=_FETCH_MS, max_records=_BATCH)
                 if records:
                     await take(records)
                     pause = 0.2
-        except (KafkaError, OSError, TimeoutError) as exc:
+        except (KafkaError, TopicUnknown, OSError, TimeoutError) as exc:
             log.warning("workbench.follow.interrupted", extra={"topic": topic, "reason": repr(exc)})
         finally:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
@@ -157,14 +162,3 @@ async def _start(consumer: Any) -> None:
     finally:
         if not starting.done():
             await asyncio.wait([starting], timeout=_START_SECONDS)
-
-
-async def _assign(consumer: Any, topic: str) -> set[int]:
-    """Assign all partitions; waits until the topic is known."""
-    while True:
-        partitions = consumer.partitions_for_topic(topic)
-        if partitions:
-            consumer.assign([TopicPartition(topic, number) for number in sorted(partitions)])
-            return set(partitions)
-        await consumer.topics()  # refreshes the metadata
-        await asyncio.sleep(0.1)
