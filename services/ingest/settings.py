@@ -13,7 +13,7 @@ class IngestSettings:
     """What the serving process needs. Every bound here is one on memory."""
 
     kafka_bootstrap: str = shared("KAFKA_BOOTSTRAP", default="127.0.0.1:9092")
-    secrets_dir: Path | None = shared("SECRETS_DIR", default=None)  # noqa: RUF009 - a field, not a value; without it phone numbers are refused
+    secrets_dir: Path | None = shared("SECRETS_DIR", default=None)
     environment: str = shared("ENVIRONMENT", default="production")
     bind_host: str = shared("BIND_HOST", default="127.0.0.1")
     http_port: int = 8080  # KAIROS_INGEST_HTTP_PORT
@@ -39,8 +39,8 @@ class FileSettings:
     """What the file door needs beside its arguments."""
 
     kafka_bootstrap: str = shared("KAFKA_BOOTSTRAP", default="")  # empty = as var/endpoints.json says
-    secrets_dir: Path | None = shared("SECRETS_DIR", default=None)  # noqa: RUF009 - a field, not a value
-    var_dir: Path = shared("VAR_DIR", default=Path("var"))  # noqa: RUF009 - a field, not a value
+    secrets_dir: Path | None = shared("SECRETS_DIR", default=None)
+    var_dir: Path = shared("VAR_DIR", default=Path("var"))
     lag_metrics_url: str = ""  # KAIROS_INGEST_LAG_METRICS_URL; empty = as var/endpoints.json says
     lag_seconds_max: float = 2.0  # the load pauses while the detector is further behind than this
     lag_records_max: int = 500_000  # and while so many records wait in the log

@@ -11,13 +11,13 @@ from services.settings import Secret, shared
 class RouterSettings:
     """One router process; several may run. Durations in seconds of the real clock."""
 
-    postgres_dsn: Secret = shared("POSTGRES_DSN")  # noqa: RUF009  # a field, not a value
-    secrets_dir: Path = shared("SECRETS_DIR")  # noqa: RUF009  # a field, not a value
+    postgres_dsn: Secret = shared("POSTGRES_DSN")  # a field, not a value
+    secrets_dir: Path = shared("SECRETS_DIR")  # a field, not a value
     kafka_bootstrap: str = shared("KAFKA_BOOTSTRAP", default="127.0.0.1:9092")
     workbench_grpc_target: str = shared("WORKBENCH_GRPC_TARGET", default="127.0.0.1:8090")
     environment: Literal["production", "demo", "test"] = shared("ENVIRONMENT", default="production")
     bind_host: str = shared("BIND_HOST", default="127.0.0.1")
-    var_dir: Path = shared("VAR_DIR", default=Path("var"))  # noqa: RUF009  # a field, not a value
+    var_dir: Path = shared("VAR_DIR", default=Path("var"))  # a field, not a value
     metrics_port: int = 0  # KAIROS_ROUTER_METRICS_PORT; 0 = a free one
     group: str = "kairos-router"  # KAIROS_ROUTER_GROUP; consumer group that spreads partitions over instances
     batch_records: int = 2_000  # records stored and decided in one transaction

@@ -12,8 +12,8 @@ from services.workbench_api.presence import PresencePolicy
 class WorkbenchSettings:
     """What the serving process needs. Every bound here is one on memory or time."""
 
-    postgres_dsn: Secret = shared("POSTGRES_DSN")  # noqa: RUF009  # a field, not a value
-    secrets_dir: Path = shared("SECRETS_DIR")  # noqa: RUF009  # a field, not a value
+    postgres_dsn: Secret = shared("POSTGRES_DSN")  # a field, not a value
+    secrets_dir: Path = shared("SECRETS_DIR")  # a field, not a value
     kafka_bootstrap: str = shared("KAFKA_BOOTSTRAP", default="127.0.0.1:9092")
     bind_host: str = shared("BIND_HOST", default="127.0.0.1")
     grpc_port: int = 8090  # KAIROS_WORKBENCH_GRPC_PORT; 0 = a free one
