@@ -1,6 +1,7 @@
 """Records of a chunk → one event table in log order, ticks, customer records, poison.
 
-The compiled walk of `engine.wire` reads the fast kinds; what it does not accept is read alone with `schemas.codec`, so one bad
+The compiled walk of `engine.wire` reads the fast kinds; what it does not accept is read alone with `schemas.codec`,
+so one bad
 record never harms its neighbours: it becomes a `Poison` with its reason.
 """
 
@@ -26,7 +27,8 @@ PROFILE_COLUMNS = (
 """Columns of `DecodedChunk.profiles`; unknown numbers are -1, unknown dates and text keys 0."""
 CITY_CODES: Mapping[str, int] = {code: number for number, code in enumerate(CITIES, 1)}
 SEGMENT_CODES: Mapping[str, int] = {code: number for number, code in enumerate(SEGMENTS, 1)}
-"""Numbers of cities and segments in the state: their place in cities.toml, which is only ever appended to. 0 = unknown."""
+"""Numbers of cities and segments in the state: their place in cities.toml, which is only ever appended to. 0 =
+unknown."""
 TIERS = ("UNKNOWN", "TOP", "HIGH", "MID", "LOW")
 LUNAR = 2
 _CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}

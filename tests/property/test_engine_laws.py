@@ -40,7 +40,7 @@ def test_long_seeded_run_equals_the_slow_evaluator(seed: int) -> None:
     log = random_log(seed, events=20_000, customers=60)
     moments, _ = run_engine(log, splits=range(0, len(log), 777))
     assert in_order(map(as_finding, moments)) == in_order(reference(log))
-    assert {rule for rule in (m["rule_id"] for m in moments)} == {"AN1", "AN4", "AN7", "FT2", "NS2", "SP1"}
+    assert {m["rule_id"] for m in moments} == {"AN1", "AN4", "AN7", "FT2", "NS2", "SP1"}
 
 
 @few
@@ -112,7 +112,8 @@ def test_duplicates_within_reach_add_nothing(seed: int) -> None:
 @few
 @given(seed=SEEDS)
 def test_arrival_order_between_ticks_does_not_change_calendar_moments(seed: int) -> None:
-    """Within one customer and between two ticks; a duplicate memory's reach and the bounds of cases are not exceeded."""
+    """Within one customer and between two ticks; a duplicate memory's reach and the bounds of cases are not
+    exceeded."""
     rng = random.Random(seed)
     log = [e for e in random_log(seed, events=300, customers=4) if not _is_beyond_memory(e)]
     shuffled: list[Entry] = []
@@ -148,7 +149,8 @@ def timeless(moments: list[dict[str, Any]]) -> Any:
 
 
 def _is_beyond_memory(entry: Entry) -> bool:
-    """Calls end AN7 in the order of their arrival, and open complaints silence SP1: immediate, not calendar, matters."""
+    """Calls end AN7 in the order of their arrival, and open complaints silence SP1: immediate, not calendar,
+    matters."""
     return entry[0] == "event" and (entry[1] in ("complaint", "handset-change") or entry[2]["history"])
 
 

@@ -1,7 +1,9 @@
 """Moments of the first six rules, one customer and one log entry at a time, in plain Python.
 
-Written to be read, not to be fast. It knows the rules as text (docstrings below), not as rule files, and shares no code with
-the engine. It forgets what the engine documents that it forgets: usage older than the rings, complaints and swaps beyond
+Written to be read, not to be fast. It knows the rules as text (docstrings below), not as rule files, and shares no
+code with
+the engine. It forgets what the engine documents that it forgets: usage older than the rings, complaints and swaps
+beyond
 eight, event ids beyond the last ten of usage and six of other kinds.
 
 A log entry is ("event", kind, record) or ("tick", now_ms); records have the Avro fields. A `Finding` is one revision.
@@ -135,7 +137,7 @@ class Reference:
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def event(self, kind: str, record: Record) -> None:
+    def event(self, kind: str, record: Record) -> None:  # noqa: C901  # one event, from top to bottom
         """One event."""
         customer = self.customers.setdefault(record["customer_id"], Customer(record["customer_id"]))
         record = dict(record)
@@ -399,7 +401,7 @@ class Reference:
         elif balance > 2 * limit:
             resolution = "recovered"
         arpu = customer.profile["arpu_fen"]
-        tell = {
+        tell: dict[str, Any] = {
             "priority": 2,
             "channel": "CALL" if arpu is not None and arpu > 50_000 else "SMS",
             "occurred": at,
@@ -427,7 +429,7 @@ class Reference:
         """The line is suspended or terminated."""
         line = customer.line
         assert line is not None
-        tell = {
+        tell: dict[str, Any] = {
             "priority": 1,
             "channel": "NONE",
             "occurred": occurred,
@@ -470,7 +472,7 @@ class Reference:
         priority = 1 if again or open_for > 48 * HOUR else 2
         earliest = newest["occurred_at"] if newest["state"] == "CLOSED" else opened + DAY
         expires, due = midnight(local_date(at) + timedelta(61)), opened + 48 * HOUR + 1 if is_open else None
-        tell = {
+        tell: dict[str, Any] = {
             "priority": priority,
             "channel": "CALL",
             "occurred": occurred,
@@ -496,7 +498,7 @@ class Reference:
             if episode.watched != (priority, earliest):
                 episode.watched, episode.revision, episode.expires = (priority, earliest), episode.revision + 1, expires
                 self.tell(customer, "AN1", episode, "UPDATED", **tell)
-        elif may_raise and newest["state"] in ("OPENED", "UPDATED", "CLOSED") and log < expires:
+        elif may_raise and newest["state"] in ("OPENED", "UPDATED", "CLOSED") and log < expires:  # noqa: SIM102
             if episode is None or local_date(at) >= episode.first_free_day:
                 name = f"complaint:{self.name_of(*key)}"
                 raised = self.raise_(customer, "AN1", key, name, expires, local_date(at), **tell)

@@ -1,4 +1,5 @@
-"""Logs for the engine and the reference: records made from a few words, random logs from a seed, and the way to run them."""
+"""Logs for the engine and the reference: records made from a few words, random logs from a seed, and the way to run
+them."""
 
 import itertools
 import random
@@ -146,7 +147,8 @@ def as_finding(moment: dict[str, Any]) -> Finding:
         risk=moment["risk_score"],
         nominal_date=date(1970, 1, 1) + timedelta(moment["nominal_date"]),
         evidence=tuple(
-            (e["name"], e["observed"] if e["observed_text"] is None else e["observed_text"], e["baseline"], e["threshold"])
+            (e["name"], e["observed"] if e["observed_text"] is None else e["observed_text"], e["baseline"],
+            e["threshold"])
             for e in moment["evidence"]
         ),
     )  # fmt: skip
@@ -160,7 +162,8 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 def random_log(seed: int, events: int, customers: int = 6, weeks: int = 8) -> list[Entry]:
     """A log with everything that makes trouble: history, late and early arrivals, duplicates, missed ticks, ties."""
     rng = random.Random(seed)
-    start, entries = midnight(MONDAY) - 9 * 7 * DAY, []
+    start = midnight(MONDAY) - 9 * 7 * DAY
+    entries: list[Entry] = []
     people = [100 + i for i in range(customers)]
     sent: list[tuple[str, dict[str, Any]]] = []
     span = (9 + weeks) * 7 * DAY
@@ -221,9 +224,16 @@ def _fields(rng: random.Random, kind: str, customer_id: int) -> dict[str, Any]:
         return {"status": rng.choice(("ACTIVE", "ACTIVE", "SUSPENDED_ARREARS", "SUSPENDED_LOST", "TERMINATED"))}
     if kind == "customer":
         month, day = ((9, 10), (9, 30), (10, 5), (10, 20), (2, 29), (8, 15), (8, 30))[customer_id % 7]
-        return {"city": rng.choice(("NJ", "SZ")), "tier": rng.choice(("TOP", "LOW")), "birthday": f"{month:02d}-{day:02d}",
-                "birthday_calendar": ("SOLAR", "LUNAR")[customer_id % 2], "auto_pay": rng.random() < 0.2,
-                "arpu_fen": rng.choice((None, 4000, 60_000)), "joined_on": rng.choice((None, 18_000, 20_100, 20_650)), "plan_capabilities": ["4G"]}  # fmt: skip
+        return {
+            "city": rng.choice(("NJ", "SZ")),
+            "tier": rng.choice(("TOP", "LOW")),
+            "birthday": f"{month:02d}-{day:02d}",
+            "birthday_calendar": ("SOLAR", "LUNAR")[customer_id % 2],
+            "auto_pay": rng.random() < 0.2,
+            "arpu_fen": rng.choice((None, 4000, 60_000)),
+            "joined_on": rng.choice((None, 18_000, 20_100, 20_650)),
+            "plan_capabilities": ["4G"],
+        }
     if kind == "bill":
         return {"cycle": "2026-08", "total_fen": 5000}
     return {"inquiry_id": f"q{rng.randrange(5)}", "topic": "FEE"}

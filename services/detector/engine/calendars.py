@@ -1,4 +1,5 @@
-"""Local days, months, nominal hours and birthdays. Pure; the zone is Asia/Shanghai, which has had no summer time since 1992."""
+"""Local days, months, nominal hours and birthdays. Pure; the zone is Asia/Shanghai, which has had no summer time
+since 1992."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,10 +88,10 @@ def birthdays_of(day: int) -> tuple[int, int, int, int]:
     solar = today.month * 100 + today.day
     has_29_february = (date(today.year, 3, 1) - timedelta(days=1)).day == 29
     extra = 229 if solar == 228 and not has_29_february else 0
-    lunar = LunarDate.fromSolarDate(today.year, today.month, today.day)
-    if lunar.isLeapMonth:
+    lunar = LunarDate.from_solar_date(today.year, today.month, today.day)
+    if lunar.is_leap_month:
         return solar, extra, 0, 0
     tomorrow = today + timedelta(days=1)
-    next_lunar = LunarDate.fromSolarDate(tomorrow.year, tomorrow.month, tomorrow.day)
+    next_lunar = LunarDate.from_solar_date(tomorrow.year, tomorrow.month, tomorrow.day)
     lunar_extra = lunar.month * 100 + 30 if lunar.day == 29 and next_lunar.day == 1 else 0
     return solar, extra, lunar.month * 100 + lunar.day, lunar_extra

@@ -1,6 +1,7 @@
 """The life of a moment: raised, told again, resolved; hysteresis, cool-down, due times. Compiled; knows no rule.
 
-A rule has one episode row per customer, or one per case where its moments are about cases (complaints). The row stays after
+A rule has one episode row per customer, or one per case where its moments are about cases (complaints). The row
+stays after
 the episode has ended, for its revision, its cool-down and whether the rule is armed.
 """
 
@@ -40,25 +41,25 @@ NOTHING, RAISED, UPDATED, RESOLVED = range(4)
 
 
 @kernel
-def find_episode(st: Any, s: int, pool: Any, rule: int, by_case: bool, key: Any) -> Any:
+def find_episode(st: Any, s: Any, pool: Any, rule: Any, by_case: bool, key: Any) -> Any:
     """Return the rule's row, or its row for this key where it has one per case; 0 when there is none."""
     row = np.int64(st[s, CASES])
     while row != 0:
-        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule:
-            if not by_case or get64(pool, row, EPISODE_KEY) == key:
-                return row
+        is_rules = pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule
+        if is_rules and (not by_case or get64(pool, row, EPISODE_KEY) == key):
+            return row
         row = np.int64(pool[row, NEXT])
     return row
 
 
 @kernel
-def is_open(pool: Any, row: Any, at: Any) -> bool:
+def is_open(pool: Any, row: Any, at: Any) -> Any:
     """True when the row has an episode that has neither ended nor expired."""
     return row != 0 and pool[row, EPISODE_BITS] & OPEN != 0 and at < get64(pool, row, EPISODE_EXPIRES)
 
 
 @kernel
-def has_open(st: Any, s: int, pool: Any, rule: int, at: Any) -> bool:
+def has_open(st: Any, s: Any, pool: Any, rule: Any, at: Any) -> Any:
     """True when the customer has an open episode of a rule."""
     row = np.int64(st[s, CASES])
     while row != 0:
@@ -97,7 +98,7 @@ def update_if(pool: Any, row: Any, watch: Any, expires: Any, due: Any, now: Any)
 
 
 @kernel
-def may_open(pool: Any, row: Any, day: Any) -> bool:
+def may_open(pool: Any, row: Any, day: Any) -> Any:
     """True when neither an open episode, nor a missing re-arming, nor the cool-down forbids to raise."""
     if row == 0:
         return True
@@ -112,7 +113,7 @@ def rearm(pool: Any, row: Any) -> None:
 
 
 @kernel
-def open_episode(st: Any, s: int, pool: Any, meta: Any, row: Any, rule: int, key: Any, key_at: Any, expires: Any,
+def open_episode(st: Any, s: Any, pool: Any, meta: Any, row: Any, rule: Any, key: Any, key_at: Any, expires: Any,
                  cool_day: Any, disarms: bool, kept: Any, watch: Any, due: Any, now: Any) -> Any:  # fmt: skip
     """Open an episode, in the rule's row if it has one; return the row. The same key again counts its revisions on."""
     if row == 0:
@@ -133,22 +134,22 @@ def open_episode(st: Any, s: int, pool: Any, meta: Any, row: Any, rule: int, key
 
 
 @kernel
-def drop_orphans(st: Any, s: int, pool: Any, meta: Any, rule: int) -> Any:
+def drop_orphans(st: Any, s: Any, pool: Any, meta: Any, rule: Any) -> Any:
     """Forget the episodes of a rule about complaints that are no longer kept; return how many were open."""
     dropped = 0
     row = np.int64(st[s, CASES])
     while row != 0:
         following = np.int64(pool[row, NEXT])
-        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule:
-            if find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, get64(pool, row, EPISODE_KEY)) == 0:
-                dropped += pool[row, EPISODE_BITS] & OPEN
-                drop_case(st, s, pool, meta, row)
+        is_rules = pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule
+        if is_rules and find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, get64(pool, row, EPISODE_KEY)) == 0:
+            dropped += pool[row, EPISODE_BITS] & OPEN
+            drop_case(st, s, pool, meta, row)
         row = following
     return dropped
 
 
 @kernel
-def refresh_due(st: Any, s: int, pool: Any, page_due: Any) -> None:
+def refresh_due(st: Any, s: Any, pool: Any, page_due: Any) -> None:
     """Set the minute at which the customer must be looked at next, and that of the page if it is earlier."""
     due = np.int64(1) << 62
     row = np.int64(st[s, CASES])

@@ -1,6 +1,7 @@
 """SQL expressions of rules → checked, typed text for the compiler.
 
-Only what is listed here is allowed: AND, OR, NOT, comparisons, BETWEEN, IN, + - * /, CASE, GREATEST, LEAST, ABS, numbers,
+Only what is listed here is allowed: AND, OR, NOT, comparisons, BETWEEN, IN, + - * /, CASE, GREATEST, LEAST, ABS,
+numbers,
 words of enums, TRUE, FALSE, and known names. Units must fit: fen are not compared with seconds.
 """
 
@@ -23,7 +24,8 @@ MakeError = Callable[[str, int], RuleError]
 
 @dataclass(frozen=True)
 class Typed:
-    """An expression in the compiler's language. type: number, boolean, text or enum:<words>; names: what it refers to."""
+    """An expression in the compiler's language. type: number, boolean, text or enum:<words>; names: what it refers
+    to."""
 
     code: str
     type: str
@@ -59,7 +61,7 @@ class _Compiler:
         self._error = error
         self._words = words
 
-    def visit(self, node: sql.Expression) -> Typed:
+    def visit(self, node: sql.Expr) -> Typed:
         """Compile a node by its class; unknown classes are refused."""
         for class_, method in _METHODS:
             if isinstance(node, class_):
@@ -67,7 +69,7 @@ class _Compiler:
                 return result
         raise self.fault(node, f"{node.sql()} is not allowed in a rule; allowed are {_ALLOWED}")
 
-    def fault(self, node: sql.Expression, message: str) -> RuleError:
+    def fault(self, node: sql.Expr, message: str) -> RuleError:
         """Return the error about a node, at the first place that is known in it."""
         for each in node.walk():
             column = each.meta.get("start")
@@ -179,19 +181,19 @@ class _Compiler:
         inner = self.number(node.this)
         return replace(inner, code=f"abs({inner.code})")
 
-    def number(self, node: sql.Expression) -> Typed:
+    def number(self, node: sql.Expr) -> Typed:
         found = self.visit(node)
         if found.type != "number":
             raise self.fault(node, f"{node.sql()} is a {found.type}; a number is wanted here")
         return found
 
-    def truth(self, node: sql.Expression) -> Typed:
+    def truth(self, node: sql.Expr) -> Typed:
         found = self.visit(node)
         if found.type != "boolean":
             raise self.fault(node, f"{node.sql()} is a {found.type}; a condition is wanted here")
         return found
 
-    def same(self, node: sql.Expression, left: Typed, right: Typed) -> tuple[Typed, Typed]:
+    def same(self, node: sql.Expr, left: Typed, right: Typed) -> tuple[Typed, Typed]:
         """Return both sides with words of enums replaced; refuse what cannot be compared."""
         if left.type == "enum" and right.type == "word":
             return left, self._word(node, left, right)
@@ -205,14 +207,14 @@ class _Compiler:
             raise self.fault(node, f"{node.sql()} puts {units}")
         return left, right
 
-    def _word(self, node: sql.Expression, enum: Typed, word: Typed) -> Typed:
+    def _word(self, node: sql.Expr, enum: Typed, word: Typed) -> Typed:
         if word.code not in enum.words:
             raise self.fault(node, f"'{word.code}' is no such word; known: {', '.join(enum.words)}")
         return Typed(str(enum.words.index(word.code)), "enum", words=enum.words)
 
 
 _COMPARISONS = {sql.EQ: "==", sql.NEQ: "!=", sql.LT: "<", sql.LTE: "<=", sql.GT: ">", sql.GTE: ">="}
-_METHODS: tuple[tuple[type[sql.Expression] | tuple[type[sql.Expression], ...], Callable[..., Typed]], ...] = (
+_METHODS: tuple[tuple[type[sql.Expr] | tuple[type[sql.Expr], ...], Callable[..., Typed]], ...] = (
     (sql.Column, _Compiler.column),
     (sql.Literal, _Compiler.literal),
     (sql.Boolean, _Compiler.boolean),

@@ -1,6 +1,7 @@
 """What rules can ask of a customer's state: the names of facts, the aggregates, and how each is computed.
 
-A fact is a name that every expression may use. An aggregate is a feature that a rule declares with numbers of its own. New
+A fact is a name that every expression may use. An aggregate is a feature that a rule declares with numbers of its
+own. New
 rules need no code here as long as the state has what they ask for.
 """
 
@@ -57,7 +58,8 @@ FACTS: Mapping[str, Fact] = {
     "tier": _enum("st[s, CODES] >> 16 & 15", TIERS, "value tier"),
     "arpu_fen": _number("st[s, ARPU]", "fen", "average monthly revenue; -1 = unknown"),
     "plan_fee_fen": _number("st[s, PLAN_FEE]", "fen", "monthly plan fee; -1 = unknown"),
-    "tenure_days": _number("(day - st[s, JOINED] if st[s, JOINED] != 0 else -1)", "days", "since joining; -1 = unknown"),
+    "tenure_days": _number("(day - st[s, JOINED] if st[s, JOINED] != 0 else -1)", "days",
+                           "since joining; -1 = unknown"),
     "observed_days": _number("(day - st[s, FIRST_DAY] if st[s, FIRST_DAY] != 0 else 0)", "days",
                              "since the first event of the customer"),
     "balance_fen": _number("get64(st, s, BALANCE)", "fen", "newest balance"),

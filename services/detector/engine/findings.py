@@ -1,6 +1,7 @@
 """The form in which compiled rules hand over what they found: columns of integers and of numbers, one row per revision.
 
-Everything a moment tells about the customer is copied here at that event, because later events of the same chunk may change it.
+Everything a moment tells about the customer is copied here at that event, because later events of the same chunk
+may change it.
 """
 
 from typing import Any
@@ -45,14 +46,16 @@ COUNT_NAMES = (
 
 
 @kernel
-def _long(words: Any, at: int) -> Any:
+def _long(words: Any, at: Any) -> Any:
     """A number of two words in one row."""
     return np.int64(words[at + 1]) << 32 | np.int64(words[at]) & 0xFFFFFFFF
 
 
 @kernel
-def tell(st: Any, s: int, pool: Any, row: Any, out: Any, n: Any, rule: int, state: int, resolution: int, priority: Any,
-         channel: Any, earliest: Any, occurred: Any, detected: Any, nominal_day: Any, history: bool) -> None:  # fmt: skip
+def tell(
+    st: Any, s: Any, pool: Any, row: Any, out: Any, n: Any, rule: Any, state: Any, resolution: Any, priority: Any,
+    channel: Any, earliest: Any, occurred: Any, detected: Any, nominal_day: Any, history: Any,
+) -> None:  # fmt: skip
     """Write row n: the episode as it is now, and the customer's basics."""
     found, record, case = out[n], st[s], pool[row]
     found[CUSTOMER] = _long(record, ID)

@@ -1,4 +1,5 @@
-"""Rules → the text of a module: one judging and one telling function per rule, and the four entries that the loops call."""
+"""Rules → the text of a module: one judging and one telling function per rule, and the four entries that the loops
+call."""
 
 import inspect
 
@@ -142,8 +143,8 @@ class _Writer:
             f"tell(st, s, pool, row, out, n, {self._number}, state, resolution, {rule.priority.code}, "
             f"{rule.channel.code}, {earliest}, occurred, log, nominal, history)"
         )
-        arguments = "st, s, pool, parameters, case, at, day, row, state, resolution, occurred, log, nominal, history, out, outf, n"
-        return _function(f"{name}_{rule.id}", arguments, body)
+        arguments = "st, s, pool, parameters, case, at, day, row, state, resolution, occurred, log, nominal, history"
+        return _function(f"{name}_{rule.id}", f"{arguments}, out, outf, n", body)
 
     def judge_at_event(self) -> str:
         """The function of an immediate rule: at its events, at due times, and after loading."""
@@ -259,10 +260,9 @@ class _Writer:
 
     def _emit(self, state: str, resolution: str, *, indent: int, nominal: str = "local_day(occurred)") -> list[str]:
         name = "_tell_end" if state == "RESOLVED" and self._rule.resolved_evidence else "_tell"
-        call = (
-            f"{name}_{self._rule.id}(st, s, pool, parameters, case, at, day, row, {state}, {resolution}, occurred, log, "
-            f"{nominal}, history, out, outf, n)"
-        )
+        where = "st, s, pool, parameters, case, at, day, row"
+        what = f"{state}, {resolution}, occurred, log, {nominal}, history, out, outf, n"
+        call = f"{name}_{self._rule.id}({where}, {what})"
         return [" " * indent + call, " " * indent + "n += 1"]
 
 

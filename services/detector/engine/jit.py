@@ -20,6 +20,7 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CACHE_VARIABLE = "KAIROS_CACHE_DIR"
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _HERE = Path(__file__).resolve().parent
 
 
@@ -53,7 +54,7 @@ def fingerprint() -> str:
 FINGERPRINT = fingerprint()
 CACHE = cache_dir() / f"kernels-{FINGERPRINT}"
 CACHE.mkdir(exist_ok=True)
-numba.config.CACHE_DIR = str(CACHE)
+numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]  # set at run time
 
 
 def kernel(function: F) -> F:
@@ -61,15 +62,13 @@ def kernel(function: F) -> F:
 
     For functions that only compiled code calls: they have no way in from Python, which is half of the compiler's work.
     """
-    compiled: F = numba.njit(
-        cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
+    compiled: F = numba.njit(**{**_OPTIONS, "no_cpython_wrapper": True})(function)
     return compiled
 
 
 def entry(function: F) -> F:
     """Compile a function that Python calls; otherwise as `kernel`."""
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    compiled: F = numba.njit(**_OPTIONS)(function)
     return compiled
 
 

@@ -1,6 +1,7 @@
 """What happens to a customer's record: compiled functions over `st` (slots × words) and `pool` (rows of cases).
 
-Everything is integer arithmetic on event time; nothing here knows a rule. `s` is a slot, `at` UTC milliseconds, `day` a local
+Everything is integer arithmetic on event time; nothing here knows a rule. `s` is a slot, `at` UTC milliseconds,
+`day` a local
 day since 1970, `meta` the pool's counters (first free row, rows ever used).
 """
 
@@ -80,13 +81,13 @@ _ON_NET, _OFF_NET = 1, 2
 
 
 @kernel
-def get64(table: Any, row: int, word: int) -> Any:
+def get64(table: Any, row: Any, word: Any) -> Any:
     """Read a number of two words."""
     return np.int64(table[row, word + 1]) << 32 | np.int64(table[row, word]) & _MASK
 
 
 @kernel
-def set64(table: Any, row: int, word: int, value: Any) -> None:
+def set64(table: Any, row: Any, word: Any, value: Any) -> None:
     """Write a number of two words."""
     table[row, word] = np.int32(value & _MASK)
     table[row, word + 1] = np.int32(value >> 32)
@@ -99,7 +100,7 @@ def local_day(at: Any) -> Any:
 
 
 @kernel
-def is_older(table: Any, row: int, at_word: int, rank_word: int, at: Any, high: Any, low: Any) -> bool:
+def is_older(table: Any, row: Any, at_word: Any, rank_word: Any, at: Any, high: Any, low: Any) -> Any:
     """True when (at, rank) comes before what the record has: such a value never replaces it."""
     known = get64(table, row, at_word)
     if at != known:
@@ -111,7 +112,7 @@ def is_older(table: Any, row: int, at_word: int, rank_word: int, at: Any, high: 
 
 
 @kernel
-def set_order(table: Any, row: int, at_word: int, rank_word: int, at: Any, high: Any, low: Any) -> None:
+def set_order(table: Any, row: Any, at_word: Any, rank_word: Any, at: Any, high: Any, low: Any) -> None:
     """Write an instant and its order among events of one instant."""
     set64(table, row, at_word, at)
     set64(table, row, rank_word, high)
@@ -122,7 +123,7 @@ def set_order(table: Any, row: int, at_word: int, rank_word: int, at: Any, high:
 
 
 @kernel
-def is_duplicate(st: Any, s: int, ident: Any, is_usage: bool) -> bool:
+def is_duplicate(st: Any, s: Any, ident: Any, is_usage: bool) -> Any:
     """True when this event id is remembered; otherwise remember it, in place of the oldest."""
     first = USAGE_IDS if is_usage else OTHER_IDS
     size = USAGE_MEMORY if is_usage else OTHER_MEMORY
@@ -144,19 +145,19 @@ def is_duplicate(st: Any, s: int, ident: Any, is_usage: bool) -> bool:
 
 
 @kernel
-def observe(st: Any, s: int, day: Any) -> None:
+def observe(st: Any, s: Any, day: Any) -> None:
     """Note that something was seen of the customer on this day."""
     if st[s, FIRST_DAY] == 0 or day < st[s, FIRST_DAY]:
         st[s, FIRST_DAY] = day
 
 
 @kernel
-def _plus(st: Any, s: int, word: int, value: Any) -> None:
+def _plus(st: Any, s: Any, word: Any, value: Any) -> None:
     st[s, word] = np.int32(min(np.int64(st[s, word]) + value, np.int64(INT32_MAX)))
 
 
 @kernel
-def _roll(st: Any, s: int, newest_word: int, now: Any, size: int, first: int, kinds: int) -> bool:
+def _roll(st: Any, s: Any, newest_word: Any, now: Any, size: Any, first: Any, kinds: Any) -> Any:
     """Move a ring forward to `now`, clearing what it passes; False when `now` is too old to be kept."""
     newest = np.int64(st[s, newest_word])
     if now > newest:
@@ -168,7 +169,7 @@ def _roll(st: Any, s: int, newest_word: int, now: Any, size: int, first: int, ki
 
 
 @kernel
-def add_usage(st: Any, s: int, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> bool:
+def add_usage(st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> Any:
     """Add a usage record to the rings; False when its day is no longer kept."""
     hour = (at + TZ_MS) // HOUR_MS
     day = hour // 24
@@ -210,7 +211,7 @@ VOICE_SECONDS, SUCCESSES, DATA_KIB, CHARGE_FEN = range(4)
 
 
 @kernel
-def day_sum(st: Any, s: int, what: int, first: Any, last: Any) -> Any:
+def day_sum(st: Any, s: Any, what: Any, first: Any, last: Any) -> Any:
     """Return the sum over the local days first..last, both included, as far as they are kept."""
     newest = np.int64(st[s, NEWEST_DAY])
     total = np.int64(0)
@@ -231,7 +232,7 @@ ON_NET_SECONDS, OFF_NET_SECONDS, OUT_OF_BUNDLE_FEN, MONTH_CHARGE_FEN = range(4)
 
 
 @kernel
-def month_sum(st: Any, s: int, what: int, first: Any, last: Any) -> Any:
+def month_sum(st: Any, s: Any, what: Any, first: Any, last: Any) -> Any:
     """Return the sum over the local months first..last, both included, as far as they are kept."""
     newest = np.int64(st[s, NEWEST_MONTH])
     total = np.int64(0)
@@ -241,7 +242,7 @@ def month_sum(st: Any, s: int, what: int, first: Any, last: Any) -> Any:
 
 
 @kernel
-def hour_sum(st: Any, s: int, first: Any, last: Any) -> Any:
+def hour_sum(st: Any, s: Any, first: Any, last: Any) -> Any:
     """Return the charge of the local hours first..last, both included, as far as they are kept."""
     newest = np.int64(st[s, NEWEST_HOUR])
     total = np.int64(0)
@@ -254,7 +255,7 @@ def hour_sum(st: Any, s: int, first: Any, last: Any) -> Any:
 
 
 @kernel
-def new_case(st: Any, s: int, pool: Any, meta: Any, type_: int) -> Any:
+def new_case(st: Any, s: Any, pool: Any, meta: Any, type_: Any) -> Any:
     """Return an empty row of the pool, first in the customer's chain."""
     row = meta[0]
     if row != 0:
@@ -271,7 +272,7 @@ def new_case(st: Any, s: int, pool: Any, meta: Any, type_: int) -> Any:
 
 
 @kernel
-def drop_case(st: Any, s: int, pool: Any, meta: Any, row: Any) -> None:
+def drop_case(st: Any, s: Any, pool: Any, meta: Any, row: Any) -> None:
     """Take a row out of the chain and give it back."""
     before = np.int64(0)
     at = np.int64(st[s, CASES])
@@ -288,7 +289,7 @@ def drop_case(st: Any, s: int, pool: Any, meta: Any, row: Any) -> None:
 
 
 @kernel
-def find_case(st: Any, s: int, pool: Any, type_: int, key_word: int, key: Any) -> Any:
+def find_case(st: Any, s: Any, pool: Any, type_: Any, key_word: Any, key: Any) -> Any:
     """Return the row of this type with this key; 0 when there is none."""
     row = np.int64(st[s, CASES])
     while row != 0:
@@ -299,9 +300,10 @@ def find_case(st: Any, s: int, pool: Any, type_: int, key_word: int, key: Any) -
 
 
 @kernel
-def room_for(st: Any, s: int, pool: Any, meta: Any, type_: int, at_word: int, rank_word: int, kept: int,
+def room_for(st: Any, s: Any, pool: Any, meta: Any, type_: Any, at_word: Any, rank_word: Any, kept: Any,
              at: Any, high: Any, low: Any) -> Any:  # fmt: skip
-    """Return a row for a new case of this type: a fresh one, or the oldest when there are enough; 0 when it is older yet."""
+    """Return a row for a new case of this type: a fresh one, or the oldest when there are enough; 0 when it is
+    older yet."""
     count = 0
     oldest = np.int64(0)
     row = np.int64(st[s, CASES])
@@ -325,7 +327,7 @@ def room_for(st: Any, s: int, pool: Any, meta: Any, type_: int, at_word: int, ra
 
 
 @kernel
-def take_balance(st: Any, s: int, at: Any, high: Any, low: Any, fen: Any, reason: Any) -> bool:
+def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason: Any) -> Any:
     """Keep a balance; False when a newer one is known."""
     if is_older(st, s, BALANCE_AT, BALANCE_RANK, at, high, low):
         return False
@@ -336,7 +338,7 @@ def take_balance(st: Any, s: int, at: Any, high: Any, low: Any, fen: Any, reason
 
 
 @kernel
-def take_line(st: Any, s: int, at: Any, high: Any, low: Any, status: Any, expected: Any, ident: Any) -> bool:
+def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expected: Any, ident: Any) -> Any:
     """Keep a line status; False when a newer one is known."""
     if is_older(st, s, LINE_AT, LINE_RANK, at, high, low):
         return False
@@ -348,7 +350,7 @@ def take_line(st: Any, s: int, at: Any, high: Any, low: Any, status: Any, expect
 
 
 @kernel
-def take_profile(st: Any, s: int, at: Any, high: Any, low: Any, profile: Any) -> bool:
+def take_profile(st: Any, s: Any, at: Any, high: Any, low: Any, profile: Any) -> Any:
     """Keep a customer record (a row of DecodedChunk.profiles); False when a newer one is known."""
     if st[s, FLAGS] & HAS_PROFILE and is_older(st, s, PROFILE_AT, PROFILE_RANK, at, high, low):
         return False
@@ -364,8 +366,8 @@ def take_profile(st: Any, s: int, at: Any, high: Any, low: Any, profile: Any) ->
 
 
 @kernel
-def take_swap(st: Any, s: int, pool: Any, meta: Any, at: Any, high: Any, low: Any, model: Any, previous: Any,
-              ident: Any, bits: Any) -> bool:  # fmt: skip
+def take_swap(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low: Any, model: Any, previous: Any,
+              ident: Any, bits: Any) -> Any:  # fmt: skip
     """Keep a handset change; False when it is known already, or older than all that are kept."""
     if find_case(st, s, pool, SWAP, SWAP_EVENT, ident) != 0:
         return False
@@ -381,7 +383,7 @@ def take_swap(st: Any, s: int, pool: Any, meta: Any, at: Any, high: Any, low: An
 
 
 @kernel
-def take_complaint(st: Any, s: int, pool: Any, meta: Any, at: Any, high: Any, low: Any, key: Any, bits: Any) -> Any:
+def take_complaint(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low: Any, key: Any, bits: Any) -> Any:
     """Keep an event of a complaint; return its row, 0 when it is older than all complaints that are kept."""
     row = find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, key)
     if row == 0:
@@ -403,23 +405,20 @@ def take_complaint(st: Any, s: int, pool: Any, meta: Any, at: Any, high: Any, lo
 
 
 @kernel
-def newest_swap(st: Any, s: int, pool: Any, until: Any) -> Any:
+def newest_swap(st: Any, s: Any, pool: Any, until: Any) -> Any:
     """Return the row of the newest handset change at or before an instant; 0 when there is none."""
     best = np.int64(0)
     row = np.int64(st[s, CASES])
     while row != 0:
-        if pool[row, TYPE] == SWAP and get64(pool, row, SWAP_AT) <= until:
-            if best == 0 or not is_older(
-                pool, best, SWAP_AT, SWAP_RANK,
-                get64(pool, row, SWAP_AT), get64(pool, row, SWAP_RANK), get64(pool, row, SWAP_RANK + 2),
-            ):  # fmt: skip
-                best = row
+        is_known = pool[row, TYPE] == SWAP and get64(pool, row, SWAP_AT) <= until
+        if is_known and (best == 0 or not _comes_before(pool, row, best)):
+            best = row
         row = np.int64(pool[row, NEXT])
     return best
 
 
 @kernel
-def swaps_between(st: Any, s: int, pool: Any, first: Any, last: Any) -> Any:
+def swaps_between(st: Any, s: Any, pool: Any, first: Any, last: Any) -> Any:
     """Return how many handset changes happened on the local days first..last."""
     count = 0
     row = np.int64(st[s, CASES])
@@ -433,7 +432,7 @@ def swaps_between(st: Any, s: int, pool: Any, first: Any, last: Any) -> Any:
 
 
 @kernel
-def model_last_seen(st: Any, s: int, pool: Any, of: Any) -> Any:
+def model_last_seen(st: Any, s: Any, pool: Any, of: Any) -> Any:
     """Return until when the model of change `of` was in use before that change, ms; 0 when it never was.
 
     A model is in use from its change to the next one; the model that an event names as the previous one was in use at
@@ -457,7 +456,7 @@ def model_last_seen(st: Any, s: int, pool: Any, of: Any) -> Any:
 
 
 @kernel
-def _comes_before(pool: Any, row: Any, other: Any) -> bool:
+def _comes_before(pool: Any, row: Any, other: Any) -> Any:
     return is_older(
         pool, other, SWAP_AT, SWAP_RANK,
         get64(pool, row, SWAP_AT), get64(pool, row, SWAP_RANK), get64(pool, row, SWAP_RANK + 2),
@@ -465,7 +464,7 @@ def _comes_before(pool: Any, row: Any, other: Any) -> bool:
 
 
 @kernel
-def _in_use_until(st: Any, s: int, pool: Any, of: Any) -> Any:
+def _in_use_until(st: Any, s: Any, pool: Any, of: Any) -> Any:
     """Return the instant of the change after `of`."""
     until = np.int64(1) << 62
     row = np.int64(st[s, CASES])
@@ -477,7 +476,7 @@ def _in_use_until(st: Any, s: int, pool: Any, of: Any) -> Any:
 
 
 @kernel
-def same_topic_before(st: Any, s: int, pool: Any, of: Any, days: Any) -> Any:
+def same_topic_before(st: Any, s: Any, pool: Any, of: Any, days: Any) -> Any:
     """Return how many other complaints of the topic were opened at most so many local days before complaint `of`."""
     if of == 0:
         return 0
@@ -495,7 +494,7 @@ def same_topic_before(st: Any, s: int, pool: Any, of: Any, days: Any) -> Any:
 
 
 @kernel
-def complaints_since(st: Any, s: int, pool: Any, first: Any, last: Any) -> Any:
+def complaints_since(st: Any, s: Any, pool: Any, first: Any, last: Any) -> Any:
     """Return how many complaints were opened on the local days first..last."""
     count = 0
     row = np.int64(st[s, CASES])

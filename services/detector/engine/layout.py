@@ -1,6 +1,7 @@
 """Where everything is in a customer's record and in the rows of its cases: the table, and the constants made from it.
 
-One record of int32 words per customer; numbers of 64 bits take two words (low, high). What only some customers have (open
+One record of int32 words per customer; numbers of 64 bits take two words (low, high). What only some customers have
+(open
 moments, complaints, handset swaps) is in a pool of 16-word rows, chained from the record. Kernels use the constants;
 `STATE_VERSION` changes whenever the table does.
 """

@@ -1,5 +1,7 @@
-"""The loops over events and customers. This text is also the second half of every generated module, so that the rules are
-compiled into them: what follows the mark is copied, with `on_event`, `on_day`, `on_due` and `on_pending` of the rule set."""
+"""The loops over events and customers. This text is also the second half of every generated module, so that the
+rules are
+compiled into them: what follows the mark is copied, with `on_event`, `on_day`, `on_due` and `on_pending` of the
+rule set."""
 
 from typing import Any
 
@@ -39,7 +41,7 @@ _FULL = BUFFER_ROWS - MARGIN_ROWS
 
 
 @kernel
-def take_event(st: Any, s: int, pool: Any, meta: Any, months: Any, kind: Any, at: Any, history: bool, ident: Any,
+def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at: Any, history: bool, ident: Any,
                high: Any, low: Any, payload: Any, code: Any, profiles: Any, counts: Any) -> Any:  # fmt: skip
     """Put one event into the state. Returns whether it is the newest of its kind, and the row of its case."""
     if kind != wire.CUSTOMER:
@@ -119,7 +121,8 @@ def sweep_customers(
     first: Any, last: Any, rows: Any, offset: Any, day: Any, at: Any, log: Any, mask: Any, calendar: Any, st: Any,
     pool: Any, meta: Any, parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
 ) -> Any:  # fmt: skip
-    """Judge the calendar rules of `mask` for the customers in slots first..last-1; returns how far, how many findings."""
+    """Judge the calendar rules of `mask` for the customers in slots first..last-1; returns how far, how many
+    findings."""
     n = np.int64(0)
     s = first
     while s < last:

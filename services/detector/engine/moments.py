@@ -1,4 +1,5 @@
-"""A finding of the compiled rules → a moment, field by field as in moment.v1.avsc. Pure: the same finding, the same moment."""
+"""A finding of the compiled rules → a moment, field by field as in moment.v1.avsc. Pure: the same finding, the same
+moment."""
 
 import uuid
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ def moment_id(customer_id: int, rule_id: str, episode: str) -> str:
 
 
 def episode_text(rule: Rule, key: int, key_at: int) -> str:
-    """Return what names the episode: the day, the complaint, or the event by its instant and the hash of its identity."""
+    """Return what names the episode: the day, the complaint, or the event by its instant and the hash of its
+    identity."""
     if rule.episode == BY_DAY:
         return calendars.date_of(key).isoformat()
     if rule.episode == BY_COMPLAINT:
@@ -49,8 +51,9 @@ def make_moment(
 ) -> dict[str, Any]:
     """Return the moment of one row of findings. row: its integers; numbers: risk inputs, then what the rule tells."""
     values: list[int] = row.tolist()
-    score, terms = card.score(numbers[: len(card.terms)])
-    teller = _Teller(rule, values, numbers[len(card.terms) :].tolist(), texts)
+    figures: list[float] = numbers.tolist()
+    score, terms = card.score(figures[: len(card.terms)])
+    teller = _Teller(rule, values, figures[len(card.terms) :], texts)
     state = STATES[values[f.STATE]]
     evidence = [teller.evidence(each) for each in rule.evidence_of(state)]
     parameters: dict[str, str] = {}
@@ -128,10 +131,9 @@ class _Teller:
 
     def evidence(self, evidence: Evidence) -> dict[str, Any]:
         """One entry of the evidence."""
-        observed, baseline, threshold = (
-            next(self._numbers) if each is not None else None
-            for each in (evidence.observed, evidence.baseline, evidence.threshold)
-        )
+        observed = next(self._numbers) if evidence.observed is not None else None
+        baseline = next(self._numbers) if evidence.baseline is not None else None
+        threshold = next(self._numbers) if evidence.threshold is not None else None
         text = None
         if evidence.observed_text is not None:
             text = self._text(evidence.observed_text.type, evidence.observed_text.words)

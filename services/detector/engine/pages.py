@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.detector.engine.errors import StateUnreadable
-from services.detector.engine.jit import entry, kernel
+from services.detector.engine.jit import entry
 from services.detector.engine.layout import (
     BRAND,
     CASE_WORDS,
@@ -96,11 +96,14 @@ def text_keys(records: Int32s, cases: Int32s) -> npt.NDArray[np.int64]:
     swaps, complaints = cases[cases[:, TYPE] == SWAP], cases[cases[:, TYPE] == COMPLAINT]
     found += [_int64(swaps, SWAP_MODEL), _int64(swaps, SWAP_PREVIOUS), _int64(complaints, COMPLAINT_ID)]
     keys = np.unique(np.concatenate(found))
-    return keys[keys != 0]
+    used: npt.NDArray[np.int64] = keys[keys != 0]
+    return used
 
 
 def _int64(table: Int32s, word: int) -> npt.NDArray[np.int64]:
-    return table[:, word + 1].astype(np.int64) << 32 | table[:, word].astype(np.int64) & 0xFFFFFFFF
+    high, low = table[:, word + 1].astype(np.int64), table[:, word].astype(np.int64)
+    found: npt.NDArray[np.int64] = high << 32 | low & 0xFFFFFFFF
+    return found
 
 
 @entry

@@ -1,6 +1,8 @@
-"""The keyed state of one partition of the event log, and everything that may change it: chunks of the log, nothing else.
+"""The keyed state of one partition of the event log, and everything that may change it: chunks of the log, nothing
+else.
 
-Owns the order of things: events between ticks, what a tick does, and which rule set holds for what. Decisions are in the
+Owns the order of things: events between ticks, what a tick does, and which rule set holds for what. Decisions are
+in the
 compiled rules; how a finding becomes a moment is the matter of `moments`.
 """
 

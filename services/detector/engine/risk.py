@@ -1,10 +1,11 @@
-"""The risk card: named terms whose points add up, capped to 0..100. Inputs are expressions; bins and points are data."""
+"""The risk card: named terms whose points add up, capped to 0..100. Inputs are expressions; bins and points are
+data."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
+from math import isnan
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from services.detector.engine.expressions import Typed, compile_expression
 from services.detector.engine.facts import ANY, FACTS, BadFeature, feature
@@ -34,6 +35,16 @@ class Term:
     bins: tuple[Bin, ...]
     missing: Bin
 
+    def told(self, value: float) -> dict[str, Any]:
+        """Return the bin of a value as a term of moment.v1.avsc."""
+        bin_ = self.missing if isnan(value) else self.bins[bisect_right(self.bounds, value)]
+        return {"name": self.name, "bin": bin_.name, "points": bin_.points}
+
+    @cached_property
+    def bounds(self) -> list[float]:
+        """The upper bounds of all bins but the last."""
+        return [bin_.below for bin_ in self.bins[:-1]]
+
 
 @dataclass(frozen=True)
 class RiskCard:
@@ -43,13 +54,10 @@ class RiskCard:
     terms: tuple[Term, ...]
     locals: tuple[tuple[str, Typed], ...] = ()
 
-    def score(self, inputs: npt.NDArray[np.float64]) -> tuple[float, list[dict[str, Any]]]:
+    def score(self, inputs: list[float]) -> tuple[float, list[dict[str, Any]]]:
         """Return the score and the terms of moment.v1.avsc for one customer's inputs (NaN = not known)."""
-        terms = []
-        for term, value in zip(self.terms, inputs.tolist(), strict=True):
-            bin_ = term.missing if value != value else next(each for each in term.bins if value < each.below)  # NaN
-            terms.append({"name": term.name, "bin": bin_.name, "points": bin_.points})
-        return min(max(sum(float(term["points"]) for term in terms), 0.0), SCORE_MAX), terms
+        told = [term.told(value) for term, value in zip(self.terms, inputs, strict=True)]
+        return min(max(sum(each["points"] for each in told), 0.0), SCORE_MAX), told
 
 
 NO_CARD = RiskCard("", ())

@@ -88,7 +88,8 @@ def compile_rule_set(
 ) -> CompiledRuleSet:  # fmt: skip
     """Return the compiled set of these documents (path → text); raises RuleError.
 
-    `risk.yaml` is the risk card, `lateness.yaml` the allowed lateness per kind; every other document is a rule. The order of
+    `risk.yaml` is the risk card, `lateness.yaml` the allowed lateness per kind; every other document is a rule. The
+    order of
     rules is that of their ids, whatever the order of the documents.
     """
     rules: list[Rule] = []

@@ -33,7 +33,8 @@ _FIELDS = {
     "features": False, "fire": True, "rearm": False, "resolve": False, "resolve_on": False, "cool_down_days": False,
     "keep": False, "expires": True, "priority": True, "channel": True, "call_from_risk": False,
     "earliest_contact": False, "recheck_at": False, "tell_again_when": False, "occurred": False, "supersedes": False,
-    "lateness": False, "observation_days": True, "evidence": True, "resolved_evidence": False, "tells": False, "messages": True,
+    "lateness": False, "observation_days": True, "evidence": True, "resolved_evidence": False, "tells": False,
+    "messages": True,
 }  # fmt: skip
 
 

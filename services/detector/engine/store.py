@@ -1,6 +1,7 @@
 """The arrays of one partition: records by slot, the pool of cases, and the way from customer id to slot.
 
-Slots are given in order of first appearance, the first free one in page order, and never reused: so placement follows from
+Slots are given in order of first appearance, the first free one in page order, and never reused: so placement
+follows from
 the log. Memory is committed as it is touched; capacity costs nothing.
 """
 
@@ -39,7 +40,8 @@ def _place(table_keys: Any, table_slots: Any, key: Any, slot: Any) -> None:
 @entry
 def assign_slots(customers: Any, first: Any, last: Any, slots: Any, table_keys: Any, table_slots: Any, rows: Any,
                  totals: Any, st: Any) -> None:  # fmt: skip
-    """Fill the slots of events first..last-1; unknown customers get the first free slot. totals: customers, free page."""
+    """Fill the slots of events first..last-1; unknown customers get the first free slot. totals: customers, free
+    page."""
     mask = table_keys.size - 1
     for i in range(first, last):
         key = customers[i]

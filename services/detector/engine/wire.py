@@ -1,8 +1,11 @@
 """Avro bodies → columns, one compiled walk over the joined bytes of a chunk.
 
-The walk follows a program per schema id (what each field is, and into which column it goes), made from the locked schema,
-so an older schema version has a program of its own. It only accepts what it is sure of: a frame with a known id, shortest
-numbers, known enum symbols, ASCII texts, the right key and nothing behind. Everything else is left to `decode`, which reads
+The walk follows a program per schema id (what each field is, and into which column it goes), made from the locked
+schema,
+so an older schema version has a program of its own. It only accepts what it is sure of: a frame with a known id,
+shortest
+numbers, known enum symbols, ASCII texts, the right key and nothing behind. Everything else is left to `decode`,
+which reads
 the record alone and either finds an event after all or isolates the poison.
 """
 
@@ -189,7 +192,7 @@ def _type(avro: Any) -> tuple[int, int]:
 
 
 @kernel
-def _hash(data: Any, start: int, end: int, seed: Any) -> Any:
+def _hash(data: Any, start: Any, end: Any, seed: Any) -> Any:
     """FNV-1a over bytes, from a seed."""
     x = seed
     for j in range(start, end):
@@ -207,13 +210,13 @@ def _mixed(x: Any) -> Any:
 
 
 @entry
-def _text_key(data: Any, size: int) -> Any:
+def _text_key(data: Any, size: Any) -> Any:
     """The key of a text that stands alone."""
     return _mixed(_hash(data, 0, size, np.uint64(_OFFSET)))
 
 
 @kernel
-def _varint(data: Any, p: int, end: int) -> Any:
+def _varint(data: Any, p: Any, end: Any) -> Any:
     """Return the zigzag number at p and where it ends; -1 when it is cut off or not in its shortest form."""
     v = np.uint64(0)
     shift = np.uint64(0)
@@ -251,7 +254,7 @@ def _letter(byte: Any) -> Any:
 
 
 @entry
-def _rank(data: Any, source: int, source_end: int, event: int, event_end: int) -> Any:
+def _rank(data: Any, source: Any, source_end: Any, event: Any, event_end: Any) -> Any:
     """Two numbers that order (source, event_id) as text does: 2 letters of the source, 18 of the id."""
     high = np.int64(0)
     low = np.int64(0)
@@ -265,7 +268,7 @@ def _rank(data: Any, source: int, source_end: int, event: int, event_end: int) -
 
 
 @entry
-def _cycle(data: Any, start: int, end: int) -> Any:
+def _cycle(data: Any, start: Any, end: Any) -> Any:
     """Return the months since 2000 of `YYYY-MM`; -1 when it is none."""
     if end - start != 7 or data[start + 4] != 45:
         return np.int64(-1)
@@ -282,7 +285,7 @@ def _cycle(data: Any, start: int, end: int) -> Any:
 
 
 @kernel
-def _is_ascii(data: Any, start: int, end: int) -> bool:
+def _is_ascii(data: Any, start: Any, end: Any) -> Any:
     seen = 0
     for j in range(start, end):
         seen |= data[j]
@@ -290,7 +293,7 @@ def _is_ascii(data: Any, start: int, end: int) -> bool:
 
 
 @kernel
-def _is_key(keys: Any, start: int, end: int, customer: int) -> bool:
+def _is_key(keys: Any, start: Any, end: Any, customer: Any) -> Any:
     """True when these bytes are exactly the decimal form of the customer id."""
     if end <= start or end - start > 19 or customer <= 0:
         return False
@@ -304,7 +307,7 @@ def _is_key(keys: Any, start: int, end: int, customer: int) -> bool:
 
 
 @kernel
-def _texts_bits(data: Any, p: int, end: int, capabilities: Any) -> Any:
+def _texts_bits(data: Any, p: Any, end: Any, capabilities: Any) -> Any:
     """Return the bits of the known words in an array of texts in one block, and where it ends; -1 when unsure."""
     count, p = _varint(data, p, end)
     if p < 0 or count < 0 or count > 64:
@@ -327,11 +330,11 @@ def _texts_bits(data: Any, p: int, end: int, capabilities: Any) -> Any:
 
 
 @kernel
-def _walk(
-    data: Any, p: int, end: int, i: int, n_steps: int, steps: Any, capabilities: Any, kind: int,
+def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece keeps it in registers
+    data: Any, p: Any, end: Any, i: Any, n_steps: Any, steps: Any, capabilities: Any, kind: Any,
     customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any, rank: Any, payload: Any, code: Any,
     spans: Any,
-) -> bool:  # fmt: skip
+) -> Any:  # fmt: skip
     """Read one body into row i; False when it must be read alone. Every step is checked against the end."""
     event = event_end = source = source_end = 0
     bits = np.int64(0)
@@ -354,7 +357,7 @@ def _walk(
             if p < 0:
                 return False
             is_text = type_ == _TEXT
-            if type_ == _NULL_LONG or type_ == _NULL_TEXT:
+            if type_ == _NULL_LONG or type_ == _NULL_TEXT:  # noqa: SIM109  # no tuples in kernels
                 if value < 0 or value > 1:
                     return False
                 is_text = type_ == _NULL_TEXT and value == 1
@@ -414,7 +417,7 @@ def read_records(
     data: Any, ends: Any, keys: Any, key_ends: Any, of_schema: Any, kinds: Any, lengths: Any, steps: Any,
     capabilities: Any, status: Any, kind: Any, customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any,
     rank: Any, payload: Any, code: Any, spans: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Walk all records; fill the columns, `status` per record; return how many were not accepted as events.
 
     data, keys: values and keys laid end to end (uint8); ends, key_ends: where each ends (int64).

@@ -1,6 +1,7 @@
 """AN1, complaint: one moment each, urgency, closing, confirming, history."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,14 +12,14 @@ from tests.unit.detector.engine.judged import moments_of, states, told
 AT = local(MONDAY, 10)
 
 
-def started(**profile: object) -> Log:
+def started(**profile: Any) -> Log:
     log = Log()
     log.profile(AT - 1000, **profile)
     log.tick(AT)
     return log
 
 
-def complaint(log: Log, at: int, state: str, name: str = "k1", topic: str = "BILLING", **fields: object) -> None:
+def complaint(log: Log, at: int, state: str, name: str = "k1", topic: str = "BILLING", **fields: Any) -> None:
     log.event("complaint", at, complaint_id=name, state=state, topic=topic, **fields)
 
 

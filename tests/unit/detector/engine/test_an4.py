@@ -1,6 +1,7 @@
 """AN4, low balance: fires, just does not fire, and each trap."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.unit.detector.engine.judged import moments_of, states
 AT = local(MONDAY, 10)
 
 
-def started(**profile: object) -> Log:
+def started(**profile: Any) -> Log:
     log = Log()
     log.profile(AT - 1000, **profile)
     log.tick(AT)

@@ -1,6 +1,7 @@
 """AN7, FT2, SP1 at their hours, and NS2."""
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ SIX = local(MONDAY, 6)
 
 
 def calls(log: Log, weeks: tuple[int, ...], first_day: int = 35) -> None:
-    """Seconds of the four weeks before and of the last week, in halves out and in; the first call `first_day` days ago."""
+    """Seconds of the four weeks before and of the last week, in halves out and in; the first call `first_day` days
+    ago."""
     log.event("usage", local(MONDAY - timedelta(first_day), 0, 0), history=True, service="SMS", quantity=1)
     for back, seconds in zip((5, 4, 3, 2, 1), weeks, strict=True):
         monday = MONDAY - timedelta(7 * back)
@@ -95,7 +97,7 @@ def test_an7_no_hour_before_the_first_tick_is_judged() -> None:
     assert states(log, "AN7") == []
 
 
-def handset(log: Log, at: int, model: str = "Ginkgo 12", previous: str | None = None, **fields: object) -> None:
+def handset(log: Log, at: int, model: str = "Ginkgo 12", previous: str | None = None, **fields: Any) -> None:
     log.event("handset-change", at, device_model=model, previous_device_model=previous, **fields)
 
 
@@ -168,7 +170,7 @@ def test_ft2_neither_history_nor_duplicates_nor_a_later_swap() -> None:
     assert [m["parameters"]["model"] for m in moments_of(log)] == ["B"]
 
 
-def birthday_log(birthday: str, calendar: str, day: date, **profile: object) -> Log:
+def birthday_log(birthday: str, calendar: str, day: date, **profile: Any) -> Log:
     log = Log()
     log.profile(local(day) - DAY, birthday=birthday, birthday_calendar=calendar, **profile)
     log.tick(local(day) - HOUR)

@@ -6,7 +6,16 @@ from services.detector.engine.errors import RuleError, RulesNotLoaded
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
 from tests.reference.evaluator import DAY
-from tests.reference.logs import MONDAY, Log, apply_in_chunks, local, raw_records, run_engine, shipped, shipped_documents
+from tests.reference.logs import (
+    MONDAY,
+    Log,
+    apply_in_chunks,
+    local,
+    raw_records,
+    run_engine,
+    shipped,
+    shipped_documents,
+)
 
 AT = local(MONDAY, 10)
 
@@ -63,9 +72,7 @@ def test_documents_that_are_no_mapping(text: str) -> None:
 
 def layered() -> CompiledRuleSet:
     before = "floor: {value: 1000, unit: fen,"
-    after = (
-        "floor: {value: 1000, unit: fen, city: {SZ: 2000}, segment: {GO: 3000}, city_and_segment: {SZ/GO: 4000},"
-    )
+    after = "floor: {value: 1000, unit: fen, city: {SZ: 2000}, segment: {GO: 3000}, city_and_segment: {SZ/GO: 4000},"
     return compile_rule_set(changed("an4.yaml", before, after), "x@2")
 
 
