@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from typing import Final
 
 from services.clock import Clock
 from services.detector.chunks import install_raw_records
+from services.detector.engine_binding import engine_of
 from services.detector.errors import DetectorError
 from services.detector.fatal import die
 from services.detector.group import build_group, run_group, tasks_of
-from services.detector.ports import Engine
 from services.detector.settings import DetectorSettings
 from services.detector.solo import SoloReader, run_solo
 from services.detector.watchdog import Watchdog
@@ -26,13 +27,18 @@ _STOP_SECONDS: Final = 9.0  # after a signal; past it the process ends as it is,
 log = logging.getLogger(__name__)
 
 
-def serve(settings: DetectorSettings, engine: Engine, clock: Clock, *, partitions: Sequence[int] = ()) -> None:
+def serve(settings: DetectorSettings, clock: Clock, *, partitions: Sequence[int] = ()) -> None:
     """Run a detector until a signal: in the group, or on fixed partitions. Returns or raises SystemExit."""
-    worker = Worker(settings, engine, clock, owner=settings.instance_id or f"{socket.gethostname()}-{os.getpid()}")
+    signal.signal(signal.SIGTERM, _leave)  # until the event loop takes over: nothing was begun, so nothing is to finish
     health = Health("detector", clock)
-    add_checks(health, worker)
+    preparing = ["the engine is being prepared; compiling its kernels for the first time takes a while"]
+    health.add_ready("engine", lambda: preparing[0] if preparing else None)
     with HealthServer(health, host=settings.bind_host, port=settings.metrics_port) as server:
         log.info("detector.starting", extra={"metrics_port": server.port, "partitions": list(partitions) or "group"})
+        owner = settings.instance_id or f"{socket.gethostname()}-{os.getpid()}"
+        worker = Worker(settings, engine_of(settings), clock, owner=owner)
+        add_checks(health, worker)
+        preparing.clear()
         try:
             if partitions:
                 _serve_fixed(settings, worker, partitions)
@@ -41,6 +47,10 @@ def serve(settings: DetectorSettings, engine: Engine, clock: Clock, *, partition
         except (DetectorError, TransportError) as exc:
             die(exc)
     log.info("detector.stopped")
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def add_checks(health: Health, worker: Worker) -> None:

@@ -23,7 +23,6 @@ def serve(
         return
     from services.clock import clock_from_environment
     from services.detector.app import serve as run
-    from services.detector.engine_binding import engine_of
     from services.detector.settings import DetectorSettings
     from services.telemetry.logs import configure
 
@@ -35,7 +34,7 @@ def serve(
     except ValueError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(2) from exc
-    run(settings, engine_of(settings), clock, partitions=numbers)
+    run(settings, clock, partitions=numbers)
 
 
 @app.command()

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from schemas.codec import encode
 from services.detector.ports import DecodedChunk, Engine, Page, Partition
 from services.detector.settings import DetectorSettings
@@ -30,6 +32,7 @@ class ReleasedEngine:
     new_partition: Callable[[int, int], Partition]
     new_page: Callable[[int, int, bytes], Page]
     decode_chunk: Callable[[int, Sequence[Any]], DecodedChunk]
+    kinds_of: Callable[[Any], Mapping[str, int]]
     compile_rule_set: Callable[[Mapping[str, str], str, int], Any]
 
 
@@ -72,10 +75,19 @@ def released_engine() -> Engine:
         new_partition=Partition,
         new_page=Page,
         decode_chunk=decode_chunk,
+        kinds_of=_kinds_of,
         compile_rule_set=compile_warm,
     )
     warm_up(engine, None)
     return engine
+
+
+def _kinds_of(chunk: Any) -> Mapping[str, int]:
+    """Events of a chunk by kind."""
+    from services.detector.engine.wire import KINDS
+
+    counts = np.bincount(chunk.kind, minlength=max(KINDS.values()) + 1)
+    return {kind: int(counts[code]) for kind, code in KINDS.items() if counts[code]}
 
 
 def warm_up(engine: Engine, rule_set: Any) -> None:

@@ -61,8 +61,6 @@ def count_engine(what: str, number: int) -> None:
     counter = _ENGINE_COUNTERS.get(what)
     if counter is not None:
         counter.inc(number)
-    elif what.startswith("events."):
-        EVENTS_TOTAL.labels(kind=what.removeprefix("events.")).inc(number)
     else:
         OTHER_COUNTS_TOTAL.labels(what=what).inc(number)
 

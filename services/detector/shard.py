@@ -88,6 +88,8 @@ class Shard:
             return Pause.RULES
         assert self.next_offset == chunk.next_offset, "the engine applies a chunk as a whole"
         self.newest_timestamp_ms = fresh[-1].timestamp
+        for kind, events in engine.kinds_of(chunk).items():
+            metrics.EVENTS_TOTAL.labels(kind=kind).inc(events)
         self._put_chunk(chunk)
         self._put_applied(applied)
         return None

@@ -20,6 +20,7 @@ from services.detector.chaos import Chaos
 from services.detector.outbox import Appender
 from services.detector.ports import Engine, Page
 from services.detector.shard import LastTurn, Shard
+from services.transport.errors import TransportError
 from services.transport.kafka_producer import OutRecord
 
 STATE_TOPIC: Final = "kairos.detector-state.v1"
@@ -124,7 +125,10 @@ class TurnWriter:
         await self._commit()
         self._chaos.after("committed")
         if before is not None:
-            await self._trimmer.trim(self._shard.number, before.first_state_offset)
+            try:
+                await self._trimmer.trim(self._shard.number, before.first_state_offset)
+            except TransportError as exc:  # the next turn trims as well
+                log.warning("detector.state.not_trimmed", extra={"partition": self._shard.number, "reason": str(exc)})
             self._chaos.after("trimmed")
 
     async def _swept(self) -> None:

@@ -94,7 +94,7 @@ class CountingPartition:
         for _, name, record in chunk.events:
             if name == TICK and record["rules_offset"] > self.rules_offset and record["rules_offset"] not in rules:
                 raise RulesNotLoaded(record["rules_offset"])
-        applied = CountingApplied(counts={"events.any": len(chunk.events)})
+        applied = CountingApplied()
         for offset, name, record in chunk.events:
             if name == TICK:
                 self.tick_now_ms = max(self.tick_now_ms, record["now"])
@@ -171,6 +171,7 @@ class CountingEngine:
     new_partition = CountingPartition
     new_page = CountingPage
     decode_chunk = staticmethod(decode_chunk)
+    kinds_of = staticmethod(lambda chunk: {"any": len(chunk.events)})
     compile_rule_set = staticmethod(compile_rule_set)
 
 

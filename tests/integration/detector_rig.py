@@ -312,10 +312,13 @@ def compiled_rules(bootstrap: str, engine: Any) -> dict[int, Any]:
     return found
 
 
-def expected_moments(bootstrap: str, engine: Any = ENGINE, rules: Any = None) -> Moments:
-    """What one clean pass over the log gives."""
+def expected_moments(
+    bootstrap: str, engine: Any = ENGINE, rules: Any = None, ends: dict[int, int] | None = None
+) -> Moments:
+    """What one clean pass over the log gives, up to these offsets."""
     found: Moments = set()
-    for number, records in read_topic(bootstrap, EVENTS).items():
+    for number, whole in read_topic(bootstrap, EVENTS).items():
+        records = [record for record in whole if ends is None or record.offset < ends[number]]
         partition = engine.new_partition(number, 0)
         for at in range(0, len(records), 1_000):
             chunk = engine.decode_chunk(number, records[at : at + 1_000])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.codec import decode
 from services.detector.engine_binding import released_engine
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
@@ -35,15 +36,27 @@ def rules(kafka: KafkaServer) -> None:
 
 
 def check(kafka: KafkaServer, *detectors: rig.Detector) -> int:
-    """All moments are there, none else; returns how many were repeated."""
+    """All moments are there, none else; returns how many were repeated.
+
+    Ticks are written until the end, and the last of them may not be applied by anybody: what is applied must be there,
+    and what is there must be in the log.
+    """
     rig.wait_until_applied(kafka.bootstrap, 90, lambda: "\n".join(each.tail() for each in detectors))
     for detector in detectors:
         assert detector.stop() == 0, detector.tail()
+    applied = rig.group_offsets(kafka.bootstrap, "kairos-detector-applied")
+    return compare(kafka, applied)
+
+
+def compare(kafka: KafkaServer, applied: dict[int, int]) -> int:
+    """Moments of what was applied ⊆ moments found ⊆ moments of the whole log; returns the repeats."""
     found, repeats = rig.moments(kafka.bootstrap)
-    expected = rig.expected_moments(kafka.bootstrap, ENGINE, rig.compiled_rules(kafka.bootstrap, ENGINE))
-    names, expected_names = ({each[:2] for each in moments} for moments in (found, expected))
-    assert names == expected_names
-    assert found == expected
+    rules = rig.compiled_rules(kafka.bootstrap, ENGINE)
+    must = rig.expected_moments(kafka.bootstrap, ENGINE, rules, applied)
+    may = rig.expected_moments(kafka.bootstrap, ENGINE, rules)
+    for wrong, what in ((must - found, "missing"), (found - may, "unexpected")):
+        assert not wrong, f"{len(wrong)} {what}, such as {decode(next(iter(wrong))[2]).record}"
+    assert len(must) > 100
     return repeats
 
 
@@ -129,6 +142,7 @@ def test_two_workers_forced_on_the_same_partitions_write_the_same(kafka: KafkaSe
         feed_while(kafka, feed, 4)
         other.kill()
         other.start()
+        other.wait_until_ready()
         feed_while(kafka, feed, 3)
         assert check(kafka, one, other) > 0
 
@@ -165,8 +179,4 @@ def test_long_chaos(kafka: KafkaServer, group: list[rig.Detector]) -> None:
     for number in range(20):
         deaths = chaos_round(kafka, group, seed=seed + number, kills=10)
         rig.wait_until_applied(kafka.bootstrap, 60)
-        found, _ = rig.moments(kafka.bootstrap)
-        rules = rig.compiled_rules(kafka.bootstrap, ENGINE)
-        assert found == rig.expected_moments(kafka.bootstrap, ENGINE, rules), (
-            f"seed {seed + number} after {deaths} deaths"
-        )
+        assert compare(kafka, rig.group_offsets(kafka.bootstrap, "kairos-detector-applied")) >= 0, (seed, deaths)
