@@ -134,7 +134,7 @@ class KafkaServer:
         try:
             properties = self._render(scratch / "data")
             argv = [*self._java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-            argv += ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)]
+            argv += ["kafka.tools.StorageTool", "format", "-t", cluster_id(uuid.uuid4().bytes), "-c", str(properties)]
             done = subprocess.run(argv, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
             if done.returncode != 0:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -212,5 +212,7 @@ def _fetch(libs: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
+def cluster_id(unique: bytes) -> str:
+    """A cluster's id in Kafka's form, from 16 bytes; never with a leading dash, which would be an option of a command."""
+    text = base64.urlsafe_b64encode(unique).rstrip(b"=").decode("ascii")
+    return "A" + text[1:] if text.startswith("-") else text
