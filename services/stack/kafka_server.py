@@ -213,6 +213,6 @@ def _fetch(libs: Path) -> None:
 
 
 def cluster_id(unique: bytes) -> str:
-    """A cluster's id in Kafka's form, from 16 bytes; never with a leading dash, which would be an option of a command."""
+    """A cluster's id in Kafka's form, from 16 bytes; never with a leading dash, which would make it an option."""
     text = base64.urlsafe_b64encode(unique).rstrip(b"=").decode("ascii")
     return "A" + text[1:] if text.startswith("-") else text
