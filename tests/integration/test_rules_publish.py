@@ -1,0 +1,72 @@
+"""`kairos rules publish` on a real broker: versions are immutable, author and publisher are two people."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.codec import decode
+from services.detector.engine.rule_set import compile_rule_set
+from services.detector.rules_commands import SHIPPED, app, read_published
+from services.stack.kafka_server import KafkaServer
+from tests.integration import detector_rig as rig
+
+pytestmark = pytest.mark.integration
+
+
+def publish(
+    kafka: KafkaServer, *more: str, author: str = "li", publisher: str = "wang"
+) -> tuple[int, dict[str, object]]:
+    arguments = [
+        "publish",
+        "--author",
+        author,
+        "--publisher",
+        publisher,
+        "--bootstrap",
+        kafka.bootstrap,
+        "--json",
+        *more,
+    ]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    return result.exit_code, json.loads(result.output.strip().splitlines()[-1])
+
+
+def changed_rules(folder: Path) -> Path:
+    """The shipped rules with another floor for AN4."""
+    for path in SHIPPED.glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        (folder / path.name).write_text(re.sub(r"floor: \{value: 1000", "floor: {value: 1200", text), encoding="utf-8")
+    return folder
+
+
+def test_publishing_a_version_the_same_again_and_another(kafka: KafkaServer, tmp_path: Path) -> None:
+    assert publish(kafka) == (0, {"published": True, "key": "province@1", "offset": 0})
+    assert publish(kafka) == (0, {"published": False, "key": "province@1", "offset": 0})
+    other = changed_rules(tmp_path)
+    code, refused = publish(kafka, "--rules", str(other), "--version", "1")
+    assert code == 1
+    assert "immutable" in str(refused["error"])
+    assert publish(kafka, "--rules", str(other)) == (0, {"published": True, "key": "province@2", "offset": 1})
+    assert [each.version for each in read_published(kafka.bootstrap, "province")] == [1, 2]
+
+    (records,) = rig.read_topic(kafka.bootstrap, rig.RULES).values()
+    held = decode(records[1].value).record
+    assert (records[1].key, held["author"], held["publisher"]) == (b"province@2", "li", "wang")
+    documents = {each["path"]: each["text"] for each in held["documents"]}
+    assert compile_rule_set(documents, "province@2").rules[1].parameters["floor"].values[0] == 1200
+    titles = {(each["key"], each["language"]): each["title"] for each in held["messages"]}
+    assert titles["AN4", "zh"] == "手机余额不足"
+    assert len(titles) == 12
+
+
+def test_refused_before_anything_is_written(kafka: KafkaServer, tmp_path: Path) -> None:
+    known = list(read_published(kafka.bootstrap, "province"))
+    code, said = publish(kafka, author="li", publisher=" li ")
+    assert (code, said["published"]) == (1, False)
+    (tmp_path / "an4.yaml").write_text("id: AN4", encoding="utf-8")
+    code, said = publish(kafka, "--rules", str(tmp_path))
+    assert (code, "rules/an4.yaml:1:1: description is missing" in str(said["error"])) == (1, True)
+    assert list(read_published(kafka.bootstrap, "province")) == known
