@@ -12,9 +12,11 @@ from pathlib import Path
 import typer
 
 from services.simulator.demo import DemoOptions, run_demo
+from services.simulator.doors import file_door_environment
 from services.simulator.endpoints import StackNotRunning, read_endpoints
 from services.simulator.files import write_plan
 from services.simulator.plan import build_plan
+from services.simulator.replay import replay_call_records
 from services.simulator.span import DEFAULT_FIRST_DAY, Span
 
 app = typer.Typer(help="A simulated city: customers, history, live events, planted moments, a truth file. 模拟城市。")
@@ -98,3 +100,15 @@ def files(
     plan = build_plan(seed=seed, customers=customers, span=Span(first_day=day, days=days))
     counts = write_plan(out, plan)
     typer.echo(json.dumps({"folder": str(out), **counts}))
+
+
+@app.command("replay")
+def replay(var_dir: Path = typer.Option(None, help="The stack's data folder; var by default.")) -> None:
+    """Load the two sample files of real call records through their mapping files into the running stack."""
+    folder = var_dir or default_var_dir()
+    try:
+        endpoints = read_endpoints(folder)
+    except StackNotRunning as exc:
+        typer.echo(f"kairos simulate: {exc}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(asyncio.run(replay_call_records(file_door_environment(endpoints, folder)))))

@@ -182,6 +182,14 @@ def completions_recorded_once(evidence: Evidence) -> Iterator[str]:
             yield f"done {count} times: {task_id}"
 
 
+def call_records_replayed(evidence: Evidence) -> Iterator[str]:
+    """What the mapping files made of the two files of call records is in the log, row for row."""
+    logged = Counter(event.record["source"] for event in evidence.events)
+    for source, accepted in evidence.replayed.items():
+        if logged[source] < accepted or not accepted:
+            yield f"{source}: {accepted} accepted, {logged[source]} in the log"
+
+
 def logs_hold_no_personal_data(evidence: Evidence) -> Iterator[str]:
     """No log has a phone number, a token or a customer's number in it."""
     for path in evidence.logs:
@@ -206,6 +214,7 @@ CHECKS: Mapping[str, Check] = {
         one_open_card_per_customer,
         poison_dead_lettered,
         completions_recorded_once,
+        call_records_replayed,
         logs_hold_no_personal_data,
     )
 }

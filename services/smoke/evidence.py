@@ -113,5 +113,7 @@ class Evidence:
     logs: Sequence[Path] = ()
     # Texts that no log may contain, such as phone numbers, tokens and customer ids.
     private_texts: frozenset[str] = frozenset()
+    # Source → events accepted, of the files that were replayed through mapping files.
+    replayed: Mapping[str, int] = field(default_factory=dict)
     # Seconds that may pass until a suspension is known everywhere.
     grace_seconds: float = 10.0

@@ -99,6 +99,7 @@ def evidence_of(record: RunRecord, topics: TopicContents, tables: TableContents,
         quiet_windows={person.customer_id: person.quiet_windows for person in plan.people if person.quiet_windows},
         logs=sorted(log_dir.glob("*.log")),
         private_texts=private_texts(record),
+        replayed=record.replayed,
         grace_seconds=GRACE_SECONDS_WITH_KILLS if record.killed else GRACE_SECONDS,
     )
 

@@ -16,6 +16,7 @@ from services.simulator.doors import GrpcDoor, HttpDoor, file_door_environment
 from services.simulator.endpoints import Endpoints
 from services.simulator.loading import load_history
 from services.simulator.plan import Plan, SessionPlan, build_plan
+from services.simulator.replay import replay_call_records
 from services.simulator.roster import upsert_managers
 from services.simulator.span import Session, Span
 from services.simulator.truth import write_truth
@@ -62,6 +63,7 @@ class RunRecord:
     endpoints: Endpoints
     watcher: LogWatcher
     history_events: int = 0
+    replayed: dict[str, int] = field(default_factory=dict)
     # Things that went wrong without ending the run; each is a failed check.
     troubles: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
@@ -116,6 +118,8 @@ class Scenario:
         loaded = await load_history(self._plan, folder / "history", env=env)
         record.books.note_file(event.identity for event in history)
         record.history_events = loaded.total
+        record.replayed = await replay_call_records(env)
+        record.books.answers["file", "accepted"] += sum(record.replayed.values())
         self._tell(f"history: {loaded.total:,} events in {loaded.seconds:.1f} s")
         await clock.wait_until_idle(seconds_max=60.0)
 

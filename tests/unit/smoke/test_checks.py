@@ -90,6 +90,7 @@ HOLDS = Evidence(
     moment_rows=[MomentRow(moment_id="m1", rule_id="AN4", row_state="CARD", reason="worked")],
     managers=[ManagerLimit(manager_id="m-NJ-01", capacity_units=100)],
     completed=frozenset({"t1"}),
+    replayed={"billing": 1},
 )
 
 
@@ -165,6 +166,8 @@ VIOLATIONS: list[tuple[str, Evidence]] = [
     ("poison_dead_lettered", replace(HOLDS, dead_letters=[])),
     ("poison_dead_lettered", replace(HOLDS, dead_letters=[replace(HOLDS.dead_letters[0], reason="")])),
     ("poison_dead_lettered", replace(HOLDS, poison=[])),
+    ("call_records_replayed", replace(HOLDS, replayed={"billing": 2})),
+    ("call_records_replayed", replace(HOLDS, replayed={"bandicoot-ego": 0})),
     ("completions_recorded_once", replace(HOLDS, task_events=HOLDS.task_events[:3])),
     ("completions_recorded_once", replace(HOLDS, task_events=[*HOLDS.task_events, task_event("DONE", 5)])),
 ]
