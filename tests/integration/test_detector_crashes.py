@@ -17,7 +17,7 @@ from services.detector.engine_binding import released_engine
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.integration
 
 ENGINE = released_engine()
 
