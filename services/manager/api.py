@@ -21,6 +21,7 @@ T = TypeVar("T")
 CALL_SECONDS: Final = 5.0
 POLL_WAIT_SECONDS: Final = 25.0
 POLL_SECONDS: Final = 30.0
+HEARTBEAT_SECONDS: Final = 20.0  # the only sign of life while a person calls: often enough that one may get lost
 _PAUSE_SECONDS_FIRST: Final = 0.2
 _PAUSE_SECONDS_LAST: Final = 3.0
 _RETRYABLE: Final = frozenset(
@@ -164,7 +165,7 @@ def until_reached(
 class Heartbeats:
     """A thread that keeps the lease of one accepted task alive; `lost` says why it could not."""
 
-    def __init__(self, api: ManagerApi, task: task_pb2.Task, *, interval_seconds: float = 60.0) -> None:
+    def __init__(self, api: ManagerApi, task: task_pb2.Task, *, interval_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._api = api
         self._task = task
         self._interval_seconds = interval_seconds

@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 
 from kairos.workbench.v1 import task_pb2
 
-from services.manager.api import GivenUp, Heartbeats, ManagerApi, Refused, Unreachable, until_reached
+from services.manager.api import HEARTBEAT_SECONDS, GivenUp, Heartbeats, ManagerApi, Refused, Unreachable, until_reached
 from services.manager.texts import REASONS
 
 _DISPOSITIONS: Final = (
@@ -135,7 +135,8 @@ class AutoManager:
     def _finish(self, task: task_pb2.Task) -> None:
         """Handle an accepted task for its time, then complete it."""
         if self._plan.handle_seconds:
-            with Heartbeats(self._api, task, interval_seconds=max(1.0, min(60.0, self._plan.handle_seconds / 3))):
+            interval = max(1.0, min(HEARTBEAT_SECONDS, self._plan.handle_seconds / 3))
+            with Heartbeats(self._api, task, interval_seconds=interval):
                 self._stopping.wait(self._plan.handle_seconds)
         names, weights = zip(*_DISPOSITIONS, strict=True)
         disposition = self._plan.disposition or self._rng.choices(names, weights)[0]

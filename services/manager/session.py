@@ -61,6 +61,7 @@ class Session:
         self._language = language
         self._tally = Tally()
         self._ahead_ms = 0  # server clock − own clock
+        self._lapsed: tuple[str, int] | None = None  # task and epoch of the offer that ran out unanswered
         self._is_quitting = False
 
     def run(self) -> int:
@@ -68,8 +69,9 @@ class Session:
         try:
             self._be("AVAILABLE")
             for task in self._patiently(self._api.in_work):
-                self._say("resumed", "yellow")
-                self._work(task)
+                if not self._is_quitting:
+                    self._say("resumed", "yellow")
+                    self._work(task)
             while not self._is_quitting:
                 task_offered = self._wait_for_offer()
                 if task_offered is not None:
@@ -86,7 +88,7 @@ class Session:
         since = time.monotonic()
         state = "waiting"
         shown = -1
-        poll: Any = self._api.start_poll()
+        poll: Any = self._api.start_poll(wait_seconds=-1.0)  # the first one only asks how things stand
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
                 key = self._keys.read(_KEY_SECONDS)
@@ -124,7 +126,8 @@ class Session:
         if state == "reconnecting":
             self._say("reconnected", "green")
         self._ahead_ms = response.server_now_ms - _now_ms()
-        return (response.tasks[0] if response.tasks else None), _STATES.get(response.presence, "waiting")
+        offers = [task for task in response.tasks if (task.task_id, task.lease.epoch) != self._lapsed]
+        return (offers[0] if offers else None), _STATES.get(response.presence, "waiting")
 
     def _offer(self, task: task_pb2.Task) -> None:
         """Show an offer until it is accepted, declined or gone."""
@@ -140,6 +143,7 @@ class Session:
             if choice is Choice.DECLINE and self._decline(task):
                 return
             if choice is Choice.GONE:
+                self._lapsed = (task.task_id, task.lease.epoch)
                 self._say("offer_gone", "yellow")
                 return
             if choice is Choice.QUIT:
@@ -180,9 +184,10 @@ class Session:
         shown = -1
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             while True:
-                left = (ends_at_ms() - _now_ms() - self._ahead_ms) // 1000
-                if left <= 0 or lost():
+                left_ms = ends_at_ms() - _now_ms() - self._ahead_ms
+                if left_ms <= 0 or lost():
                     return Choice.GONE
+                left = -(-left_ms // 1000)  # the last second shows as 1: it is still there to be used
                 unit = left if is_offer else left // 60
                 if unit != shown:
                     shown = unit

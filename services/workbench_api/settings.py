@@ -26,7 +26,7 @@ class WorkbenchSettings:
     work_seconds: float = 900.0  # without a heartbeat the task goes back to the router
     work_seconds_max: float = 7200.0  # and after so long also with one
     missed_offers_max: int = 2  # then the manager counts as not responding
-    silence_seconds: float = 60.0  # as after so long without any call
+    silence_seconds: float = 90.0  # as after so long without any call; clients at work send a heartbeat every minute
     sweep_seconds: float = 0.25  # KAIROS_WORKBENCH_SWEEP_SECONDS between two looks for what time has changed
     reflection: bool = True  # KAIROS_WORKBENCH_REFLECTION; the schema for tools such as buf curl
     lost_seconds: float = 30.0  # without PostgreSQL or Kafka for so long the process ends and is started again
