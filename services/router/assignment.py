@@ -173,7 +173,8 @@ class _Pool:
 
 def _place(candidate: Candidate, pool: _Pool, now_ms: int, policy: AssignmentPolicy) -> Assignment | Unassigned:
     waited_ms = now_ms - candidate.ready_at_ms
-    patience_ms = policy.owner_wait_ms.get(candidate.priority, 0)
+    was_returned = bool(candidate.declined_by or candidate.missed_by)  # then it is offered on at once
+    patience_ms = 0 if was_returned else policy.owner_wait_ms.get(candidate.priority, 0)
     for step, manager_id in ((Step.OWNER, candidate.owner), (Step.DEPUTY, candidate.deputy)):
         manager = pool.find(manager_id)
         if manager is None:

@@ -41,6 +41,13 @@ FULL: dict[str, Any] = {"load_units": 81}
         (task(owner="a", priority=1), [manager("a", **FULL), manager("b")], ("b", Step.CITY)),
         (task(owner="a", ready_at_ms=NOW_MS - 5 * MINUTE_MS), [manager("a", **FULL), manager("b")], ("b", Step.CITY)),
         (task(owner="a"), [manager("a", budget_left=0), manager("b")], ("b", Step.CITY)),
+        # What came back is offered on at once: the owner's time is not counted a second time.
+        (task(owner="a", missed_by=frozenset("c")), [manager("a", **FULL), manager("b")], ("b", Step.CITY)),
+        (
+            task(owner="a", priority=4, declined_by=frozenset("c")),
+            [manager("a", presence=BREAK), manager("b")],
+            ("b", Step.CITY),
+        ),
         (task(), [manager("a", capacity_units=30, load_units=12), manager("b", load_units=50)], ("b", Step.CITY)),
     ],
 )
