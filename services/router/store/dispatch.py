@@ -122,8 +122,8 @@ def backlog_cities(db: Db, cities: Collection[str], now_ms: int) -> set[str]:
     """Which of these cities have a customer who may be assigned now."""
     with mapped_errors():
         found = db.execute(
-            "SELECT city FROM unnest(%s::text[]) AS city WHERE EXISTS (SELECT 1 FROM moments m WHERE m.city = city"
-            " AND m.ready_at IS NOT NULL AND (m.waits_until IS NULL OR m.waits_until <= %s))",
+            "SELECT w.city FROM unnest(%s::text[]) AS w(city) WHERE EXISTS (SELECT 1 FROM moments m"
+            " WHERE m.city = w.city AND m.ready_at IS NOT NULL AND (m.waits_until IS NULL OR m.waits_until <= %s))",
             [sorted(cities), now_ms],
         )
         return {row[0] for row in found}

@@ -18,6 +18,7 @@ from services.router.dispatch import Dispatcher
 from services.router.errors import OwnershipLost, WorkbenchUnavailable
 from services.router.reasons import Reason
 from services.router.store.database import Db, connect
+from services.router.store.dispatch import backlog_cities
 from services.router.store.intake import Batch, Position, claim, take_in
 from services.router.task_message import task_id_of
 from services.router.workbench_client import DispatchAnswer
@@ -293,6 +294,12 @@ def test_nothing_is_dispatched_while_capacity_is_unknown(world: World) -> None:
     world.capacity.known = True
     world.turn()
     assert world.row(m["moment_id"]) == ("CARD", "on_card")
+
+
+def test_only_cities_with_a_backlog_are_looked_at(world: World) -> None:
+    world.customer()
+    world.read(moments=[moment()])
+    assert backlog_cities(world.db, {"NJ", "SZ"}, NOW_MS) == {"NJ"}
 
 
 def test_an_unanswered_dispatch_is_sent_again_unchanged(world: World) -> None:
