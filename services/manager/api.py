@@ -25,7 +25,14 @@ HEARTBEAT_SECONDS: Final = 20.0  # the only sign of life while a person calls: o
 _PAUSE_SECONDS_FIRST: Final = 0.2
 _PAUSE_SECONDS_LAST: Final = 3.0
 _RETRYABLE: Final = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,  # by the server's side: what this client cancels it does not ask about
+        grpc.StatusCode.INTERNAL,  # a connection torn in the middle of an answer looks like one of these two
+        grpc.StatusCode.UNKNOWN,
+    }
 )
 
 

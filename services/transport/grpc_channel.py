@@ -14,6 +14,7 @@ METADATA_BYTES_MAX: Final = 16 * 1024
 KEEPALIVE_MS: Final = 20_000  # a dead peer is noticed within this plus the timeout
 KEEPALIVE_TIMEOUT_MS: Final = 10_000
 CLIENT_PING_INTERVAL_MS_MIN: Final = 10_000  # a client that pings more often is disconnected
+PENDING_CALLS_MAX: Final = 10_000  # calls that have arrived and not yet begun
 RECONNECT_MS_FIRST: Final = 200
 RECONNECT_MS_LAST: Final = 3_000
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -23,7 +24,7 @@ Options = list[tuple[str, int | str]]
 
 @dataclass(frozen=True)
 class RpcFault:
-    """A failed call in plain values; `reason` and `metadata` are those of google.rpc.ErrorInfo, if the server sent one."""
+    """A failed call in plain values; `reason` and `metadata` come from google.rpc.ErrorInfo, if there was one."""
 
     code: grpc.StatusCode
     message: str
@@ -57,6 +58,8 @@ def server_options(*, message_bytes_max: int = MESSAGE_BYTES_MAX) -> Options:
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_INTERVAL_MS_MIN),
         ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),  # by default a crowd of 1,000 is cancelled at random
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
         ("grpc.so_reuseport", 0),  # a second server on one port must fail, not share
     ]
 

@@ -145,6 +145,7 @@ class Workbench:
                 waiters=self.waiters,
                 seen=self.seen,
                 sentences=self.sentences,
+                looks_max=max(1, self._settings.connections * 2 // 3),
             ),
             dispatches=DispatchRpc(
                 clock=self._clock, store=DispatchStore(self.database, self._clock), roster=self.roster, feed=self.feed

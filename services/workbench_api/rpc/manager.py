@@ -59,6 +59,7 @@ class ManagerRpc(manager_pb2_grpc.ManagerServiceServicer):
         waiters: Waiters,
         seen: SeenBook,
         sentences: Sentences,
+        looks_max: int,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -67,6 +68,7 @@ class ManagerRpc(manager_pb2_grpc.ManagerServiceServicer):
         self._waiters = waiters
         self._seen = seen
         self._sentences = sentences
+        self._looks = asyncio.Semaphore(looks_max)  # many polls at once queue here and leave room for other calls
         self._withdrawing: set[asyncio.Task[None]] = set()
 
     async def PollTasks(self, request: manager_pb2.PollTasksRequest, context: Context) -> manager_pb2.PollTasksResponse:  # noqa: N802
@@ -79,7 +81,8 @@ class ManagerRpc(manager_pb2_grpc.ManagerServiceServicer):
         with self._waiters.register(manager_id) as waiter:
             while True:
                 waiter.look()
-                offers = await self._look(manager_id, request_id, request.max_tasks or 1)
+                async with self._looks:
+                    offers = await self._look(manager_id, request_id, request.max_tasks or 1)
                 left = ends - time.monotonic()
                 if offers.tasks or left <= 0 or self._waiters.is_draining:
                     return self._poll_response(offers)

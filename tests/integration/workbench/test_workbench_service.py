@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from kairos.workbench.v1 import manager_pb2, task_pb2
+from kairos.workbench.v1 import admin_pb2, manager_pb2, task_pb2
 
 from services.clock import ManualClock
 from tests.workbench_rig import (
     HOUR_MS,
     MONDAY_10_MS,
+    Client,
     Rig,
     again,
     empty,
@@ -411,6 +412,34 @@ async def test_too_many_polls_of_one_manager_are_refused_with_a_delay(rig: Rig) 
         poll.cancel()
     await asyncio.gather(*polls, return_exceptions=True)
     await until(lambda: _true(len(rig.workbench.waiters) == 0))
+
+
+async def test_a_due_second_attempt_waits_until_it_fits(rig: Rig) -> None:
+    manager = await rig.manager(capacity_units=30)
+    first, second = wire_task(priority=1), wire_task(priority=2)
+    await rig.router.dispatch(first)
+    task = await manager.accept((await manager.poll()).tasks[0])
+    await manager.complete(task, disposition=manager_pb2.DISPOSITION_NO_ANSWER)
+    assert await rig.router.dispatch(second) == ["STORED"]  # a follow-up of 5 and a card of 20
+    _advance(rig, 4 * HOUR_MS)
+    assert await rig.router.dispatch(wire_task()) == ["NO_CAPACITY"]
+    offered = (await manager.poll(max_tasks=5)).tasks
+    assert [task.task_id for task in offered] == [second.task_id]
+    await manager.complete(await manager.accept(offered[0]))
+    again_ = (await manager.poll(max_tasks=5)).tasks
+    assert [(task.task_id, task.attempts) for task in again_] == [(first.task_id, 1)]
+
+
+async def test_a_crowd_of_polls_at_once_is_served(rig: Rig) -> None:
+    admin = rig.client("admin", "admin")
+    names = [f"m-{number}" for number in range(1250)]
+    await admin.upsert(*[admin_pb2.Manager(manager_id=name, city="NJ", active=True) for name in names])
+    clients = [Client(rig.target, name, clock=rig.clock) for name in names]
+    for client in clients:
+        await client.channel.close()
+        client.channel = admin.channel
+    responses = await asyncio.gather(*[client.poll() for client in clients])
+    assert all(response.presence == task_pb2.PRESENCE_OFFLINE for response in responses)
 
 
 async def test_capacity_is_watched_as_a_snapshot_and_changes(rig: Rig) -> None:
