@@ -47,7 +47,7 @@ async def write_changes(connection: Connection, changes: Sequence[Change], at: I
     """Store transitions with their events and outbox rows; what they mean to others goes into `news`."""
     if not changes:
         return
-    async with connection.cursor() as cursor:
+    async with connection.pipeline(), connection.cursor() as cursor:  # three statements, one round trip
         await cursor.executemany(_UPSERT, [(*_values(change.task), at.now_ms) for change in changes])
         await cursor.executemany(_EVENT, [_event_values(change, at) for change in changes])
         await cursor.executemany(_OUTBOX, [_outbox_values(task_event(change, at)) for change in changes])
@@ -62,6 +62,9 @@ async def write_changes(connection: Connection, changes: Sequence[Change], at: I
 
 async def write_tasks(connection: Connection, tasks: Iterable[Task], at: Instant) -> None:
     """Store tasks whose state did not change: no event."""
+    tasks = list(tasks)
+    if not tasks:
+        return
     async with connection.cursor() as cursor:
         await cursor.executemany(_UPSERT, [(*_values(task), at.now_ms) for task in tasks])
 
