@@ -120,7 +120,7 @@ def past(rng: random.Random, customers: int) -> list[tuple[bytes | None, bytes]]
     """One call per customer and week."""
     return [
         event("UsageEvent", customer, SUNDAY_NOON_MS - back * 7 * DAY_MS, f"h{customer}-{back}", history=True,
-              service="VOICE", quantity=rng.randrange(7200), charge_fen=rng.randrange(500))
+              service="VOICE", quantity=rng.randrange(3000, 3900), charge_fen=rng.randrange(500))
         for back in (5, 4, 3, 2, 1)
         for customer in range(1, customers + 1)
     ]  # fmt: skip

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from schemas.cities import CITIES, SEGMENTS
 from schemas.codec import Undecodable, decode
 from schemas.limits import EARLIEST_MS
-from services.detector.engine import wire
+from services.detector.engine import walk, wire
 from services.detector.engine.layout import INT32_MAX
 
 Int64s = npt.NDArray[np.int64]
@@ -119,7 +119,7 @@ def decode_chunk(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
     status = np.zeros(n, np.int8)
     spans = np.zeros((n, 4), np.int64)
     joined = b"".join(values)
-    others = wire.read_records(
+    others = walk.read_records(
         _bytes(joined), _ends(values), _bytes(b"".join(keys)), _ends(keys),
         wire.PROGRAMS.of_schema, wire.PROGRAMS.kinds, wire.PROGRAMS.lengths, wire.PROGRAMS.steps,
         wire.PROGRAMS.capabilities, status, chunk.kind, chunk.customer, chunk.occurred, chunk.ingested, chunk.history,
@@ -227,7 +227,7 @@ def _fill_row(chunk: DecodedChunk, i: int, kind: int, fields: Mapping[str, Any],
     chunk.kind[i], chunk.customer[i], chunk.history[i] = kind, customer, fields["history"]
     chunk.occurred[i], chunk.ingested[i] = fields["occurred_at"], fields["ingested_at"]
     chunk.ident[i] = wire.source_text_key(source, event_id)
-    chunk.rank[i] = wire.text_rank(source, event_id) if kind != wire.USAGE else (0, 0)
+    chunk.rank[i] = walk.text_rank(source, event_id) if kind != wire.USAGE else (0, 0)
     payload, code = [0] * wire.PAYLOAD_COLUMNS, 0
     for name, (place, flag) in wire.PLACES[kind].items():
         is_keyed = flag == wire.KEYED_WITH_SOURCE and place < wire.PAYLOAD_COLUMNS
@@ -247,9 +247,9 @@ def _number(kind: int, name: str, value: Any, *, source: str, texts: dict[int, s
     if name in wire.SYMBOLS[kind]:
         return wire.SYMBOLS[kind][name].index(value)
     if name == "cycle":
-        if wire.cycle_number(value) < 0:
+        if walk.cycle_number(value) < 0:
             raise _Refused("out_of_range")
-        return wire.cycle_number(value)
+        return walk.cycle_number(value)
     if isinstance(value, str):
         key = wire.source_text_key(source, value) if source else wire.text_key(value)
         texts[key] = value

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from services.detector.engine.cases import drop_case, find_case, new_case
 from services.detector.engine.jit import kernel
-from services.detector.engine.kernel import MINUTE_MS, drop_case, find_case, get64, new_case, set64
+from services.detector.engine.kernel import MINUTE_MS, get64, set64
 from services.detector.engine.layout import (
     CASES,
     COMPLAINT,

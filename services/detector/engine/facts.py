@@ -200,7 +200,7 @@ def _swaps(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
 
 def _open(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed:
     _only(given, "open")
-    return Typed(f"has_open(st, s, pool, {code_of_rule(str(given['open']))}, at)", "boolean")
+    return Typed(f"has_open(st, s, pool, np.int64({code_of_rule(str(given['open']))}), at)", "boolean")
 
 
 _AGGREGATES: Mapping[str, Callable[[Mapping[str, Any], Callable[[str], int]], Typed]] = {

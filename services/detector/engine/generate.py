@@ -15,11 +15,13 @@ _HEAD = '''"""Generated from rule files; do not edit. The second half is the tex
 import numpy as np
 
 from services.detector.engine import wire
+from services.detector.engine.cases import *
 from services.detector.engine.episodes import *
 from services.detector.engine.findings import *
 from services.detector.engine.jit import entry, kernel
 from services.detector.engine.kernel import *
 from services.detector.engine.layout import *
+from services.detector.engine.prefetch import prefetch
 from typing import Any
 
 
@@ -140,8 +142,9 @@ class _Writer:
         body.append("_risk(st, s, pool, at, day, outf, n)")
         earliest = rule.earliest.code if rule.earliest else "0"
         body.append(
-            f"tell(st, s, pool, row, out, n, {self._number}, state, resolution, {rule.priority.code}, "
-            f"{rule.channel.code}, {earliest}, occurred, log, nominal, history)"
+            f"tell(st, s, pool, row, out, n, np.int64({self._number}), state, resolution, "
+            f"np.int64({rule.priority.code}), np.int64({rule.channel.code}), np.int64({earliest}), occurred, log, "
+            "nominal, history)"
         )
         arguments = "st, s, pool, parameters, case, at, day, row, state, resolution, occurred, log, nominal, history"
         return _function(f"{name}_{rule.id}", f"{arguments}, out, outf, n", body)
@@ -153,7 +156,7 @@ class _Writer:
         needed = [rule.fire, rule.rearm, *(r.when for r in rule.resolutions), *watched, rule.keep, rule.recheck_at]
         body = self._gate()
         body += [
-            f"row = find_episode(st, s, pool, {rule.code}, {rule.episode == BY_COMPLAINT}, key)",
+            f"row = find_episode(st, s, pool, np.int64({rule.code}), bool({int(rule.episode == BY_COMPLAINT)}), key)",
             *self.locals(*needed),
             *self._ends(),
             "if row != 0 and pool[row, EPISODE_BITS] & OPEN != 0:",
@@ -195,10 +198,10 @@ class _Writer:
         body += self._warm()
         occurred = f"np.int64({rule.occurred.code})" if rule.occurred else "np.int64(at)"
         body += [
-            f"row = find_episode(st, s, pool, {rule.code}, False, key)",
-            "end_if(pool, row, at, False)",
+            f"row = find_episode(st, s, pool, np.int64({rule.code}), bool(0), key)",
+            "end_if(pool, row, at, bool(0))",
             *self.locals(rule.fire, rule.keep, rule.occurred),
-            "history = False",
+            "history = bool(0)",
             "nominal = day",
             f"occurred = {occurred}",
             f"if {rule.fire.code} and may_open(pool, row, day):",
@@ -215,7 +218,7 @@ class _Writer:
         rule = self._rule
         case = "newest_swap(st, s, pool, at)" if rule.episode == BY_HANDSET else "np.int64(0)"
         body = [
-            f"row = find_episode(st, s, pool, {rule.code}, False, np.int64(0))",
+            f"row = find_episode(st, s, pool, np.int64({rule.code}), bool(0), np.int64(0))",
             "if row == 0 or pool[row, EPISODE_BITS] & OPEN == 0:",
             "    return n",
         ]
@@ -254,14 +257,14 @@ class _Writer:
         keep = f"np.int64({rule.keep.code})" if rule.keep else "np.int64(0)"
         watch = _watch(rule.watched)
         return [
-            f"row = open_episode(st, s, pool, meta, row, {rule.code}, {key}, {key_at}, expires, "
-            f"day + {rule.cool_down_days}, {rule.rearm is not None}, {keep}, {watch}, {_due(rule)}, log)"
+            f"row = open_episode(st, s, pool, meta, row, np.int64({rule.code}), {key}, {key_at}, expires, "
+            f"day + {rule.cool_down_days}, bool({int(rule.rearm is not None)}), {keep}, {watch}, {_due(rule)}, log)"
         ]
 
     def _emit(self, state: str, resolution: str, *, indent: int, nominal: str = "local_day(occurred)") -> list[str]:
         name = "_tell_end" if state == "RESOLVED" and self._rule.resolved_evidence else "_tell"
         where = "st, s, pool, parameters, case, at, day, row"
-        what = f"{state}, {resolution}, occurred, log, {nominal}, history, out, outf, n"
+        what = f"np.int64({state}), np.int64({resolution}), occurred, log, {nominal}, history, out, outf, n"
         call = f"{name}_{self._rule.id}({where}, {what})"
         return [" " * indent + call, " " * indent + "n += 1"]
 
@@ -325,7 +328,9 @@ def _on_due(rules: list[Rule]) -> str:
         if rule.recheck_at is None:
             continue
         case = "find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, key)" if rule.episode == BY_COMPLAINT else "np.int64(0)"
-        call = f"_judge_{rule.id}({_STATE}, case, due, local_day(due), log, due, key, key_at, False, False, {_SINK})"
+        call = (
+            f"_judge_{rule.id}({_STATE}, case, due, local_day(due), log, due, key, key_at, bool(0), bool(0), {_SINK})"
+        )
         body += [f"        if pool[row, EPISODE_RULE] == {rule.code}:", f"            case = {case}"]
         is_there = "case != 0" if rule.episode == BY_COMPLAINT else "True"
         body += [f"            if {is_there}:", f"                n = {call}"]
@@ -337,7 +342,7 @@ def _on_pending(rules: list[Rule]) -> str:
     body = ["has_profile = st[s, FLAGS] & HAS_PROFILE != 0", "waits = False", "day = local_day(log)"]
     for rule in (rule for rule in rules if rule.tells_history):
         gate = "has_profile" if rule.needs_profile else "True"
-        call = f"n = _judge_{rule.id}({_STATE}, case, log, day, log, occurred, key, key_at, True, True, {_SINK})"
+        call = f"n = _judge_{rule.id}({_STATE}, case, log, day, log, occurred, key, key_at, bool(1), bool(1), {_SINK})"
         if rule.episode == BY_LINE:
             body += [
                 "if get64(st, s, LINE_AT) != 0:",
@@ -369,7 +374,7 @@ def _on_pending(rules: list[Rule]) -> str:
 def _watch(watched: tuple[Typed, ...]) -> str:
     code = "np.int64(0)"
     for each in watched:
-        code = f"watched({code}, {each.code})"
+        code = f"watched({code}, np.int64({each.code}))"
     return code
 
 

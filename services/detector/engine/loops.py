@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from services.detector.engine import wire
+from services.detector.engine.cases import take_complaint, take_swap
 from services.detector.engine.episodes import refresh_due
 from services.detector.engine.findings import (
     BEYOND_RINGS,
@@ -20,23 +21,43 @@ from services.detector.engine.findings import (
 )
 from services.detector.engine.jit import entry, kernel
 from services.detector.engine.kernel import (
+    DAY0,
+    HOUR_MS,
     MINUTE_MS,
+    TZ_MS,
     add_usage,
     is_duplicate,
     local_day,
     observe,
     take_balance,
-    take_complaint,
     take_line,
     take_profile,
-    take_swap,
 )
-from services.detector.engine.layout import DUE, FLAGS, PAGE_ROWS, PENDING, SWAP_HISTORY
+from services.detector.engine.layout import (
+    DAILY_DAYS,
+    DAILY_KINDS,
+    DAYS,
+    DUE,
+    FLAGS,
+    HOURLY_HOURS,
+    HOURS,
+    MONTHLY_KINDS,
+    MONTHLY_MONTHS,
+    MONTHS,
+    OTHER_IDS,
+    PAGE_ROWS,
+    PENDING,
+    SWAP_HISTORY,
+    USAGE_IDS,
+)
 from services.detector.engine.no_rules import on_day, on_due, on_event, on_pending
+from services.detector.engine.prefetch import prefetch
 
 # --- the generated module begins here ------------------------------------------------------------------------------
 
 FUTURE_TOLERANCE_MS = 300_000
+_AHEAD = 8
+"""How many events ahead memory is asked for."""
 _FULL = BUFFER_ROWS - MARGIN_ROWS
 
 
@@ -64,8 +85,25 @@ def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at
     return True, np.int64(0)
 
 
+@kernel
+def ask_for(st: Any, s: Any, kind: Any, at: Any, months: Any) -> None:
+    """Ask for the parts of a record that an event will need."""
+    prefetch(st, s, 0)
+    if kind == wire.USAGE:
+        hour = (at + TZ_MS) // HOUR_MS
+        day = hour // 24
+        prefetch(st, s, USAGE_IDS)
+        prefetch(st, s, USAGE_IDS + 16)
+        prefetch(st, s, HOURS + hour % HOURLY_HOURS)
+        prefetch(st, s, MONTHS + months[day - DAY0] % MONTHLY_MONTHS * MONTHLY_KINDS)
+        prefetch(st, s, DAYS + day % DAILY_DAYS * DAILY_KINDS)
+    else:
+        prefetch(st, s, 16)
+        prefetch(st, s, OTHER_IDS)
+
+
 @entry
-def apply_events(
+def apply_events(  # noqa: C901  # the loop that everything is for; what it calls is inlined
     first: Any, last: Any, slots: Any, kinds: Any, offsets: Any, occurred: Any, ingested: Any, histories: Any,
     idents: Any, ranks: Any, payloads: Any, codes: Any, profiles: Any, st: Any, pool: Any, meta: Any, months: Any,
     parameters: Any, has_rules: bool, lateness: Any, page_next: Any, page_due: Any, out: Any, outf: Any,
@@ -79,6 +117,8 @@ def apply_events(
     for i in range(first, last):
         if n > _FULL:
             return i, n
+        if i + _AHEAD < last:
+            ask_for(st, slots[i + _AHEAD], kinds[i + _AHEAD], occurred[i + _AHEAD], months)
         s = slots[i]
         if offsets[i] < page_next[s >> 9]:
             continue

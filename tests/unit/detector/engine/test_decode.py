@@ -8,7 +8,7 @@ import pytest
 from schemas.codec import Undecodable, decode, encode
 from schemas.events import KINDS
 from services.detector.decode import decode_chunk
-from services.detector.engine import wire
+from services.detector.engine import walk, wire
 from tests.reference.logs import Raw, full, random_log, raw_records
 
 COMMON = {"customer_id": 42, "occurred_at": 1_788_746_400_000, "ingested_at": 1_788_746_400_001, "source": "crm"}
@@ -132,9 +132,9 @@ def refusal_of(value: bytes) -> str | None:
 
 def test_order_of_event_ids_is_that_of_text_up_to_what_is_kept() -> None:
     names = ["a", "a-1", "a1", "aA", "aa", "b", "b0", "bill-0009", "bill-0010", "e9", "E9", "9", "~"]
-    ranks = [wire.text_rank("crm", name) for name in sorted(names)]
+    ranks = [walk.text_rank("crm", name) for name in sorted(names)]
     assert ranks == sorted(ranks)
-    assert wire.text_rank("boss", "z") < wire.text_rank("crm", "a")
+    assert walk.text_rank("boss", "z") < walk.text_rank("crm", "a")
 
 
 def test_an_empty_chunk_is_nothing() -> None:
