@@ -62,7 +62,7 @@ class FileLoad:
         self.is_waiting = ""
 
     def stop(self) -> None:
-        """End after the batch that is on its way; the same command goes on from there."""
+        """End after the batch that is on its way, or at once while waiting; the same command goes on from there."""
         self._is_stopping = True
 
     async def run(
@@ -75,8 +75,13 @@ class FileLoad:
         self.progress = start
         with _open_rejects(self._plan.rejects_path, start.rejects_bytes) as rejects:
             for items, position in batches:
-                if await self._pacer.wait(len(items)):
-                    tell(self.progress, "waited for the detector")
+                await self._pacer.wait(
+                    len(items),
+                    is_stopping=lambda: self._is_stopping,
+                    tell=lambda: tell(self.progress, "waits for the detector"),
+                )
+                if self._is_stopping:
+                    return self.progress
                 prepared = self._publisher.prepare(self._raw_events(items), rules=self._plan.rules)
                 refused = [(item, result) for item, result in zip(items, prepared.results, strict=True) if result]
                 await self._publish(prepared, [self._dead_letter(item, why) for item, why in refused], tell)
@@ -92,8 +97,6 @@ class FileLoad:
                 )
                 write_progress(self._plan.checkpoint_path, self.progress)
                 tell(self.progress, "")
-                if self._is_stopping:
-                    return self.progress
         self.progress = replace(self.progress, is_done=True)
         write_progress(self._plan.checkpoint_path, self.progress)
         return self.progress

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,16 +37,26 @@ class Pacer:
         self._sent = 0
         self.warning = ""
 
-    async def wait(self, events: int) -> bool:
-        """Wait until so many further events may go; returns whether it had to."""
+    async def wait(
+        self,
+        events: int,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+        tell: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Wait until so many further events may go, or the load is to end; returns whether it had to.
+
+        tell: called again and again while the detector is behind.
+        """
         started = time.monotonic()
         if started - self._looked_at >= _LOOK_EVERY_SECONDS:
             await self._look()
         if self._lag is None:
             return await self._keep_rate(events)
         waited = False
-        while self._lag is not None and self._lag > self._bound():
+        while self._lag is not None and self._lag > self._bound() and not is_stopping():
             waited = True
+            tell()
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
             await self._look()
         if waited:
@@ -93,7 +103,13 @@ class Pacer:
 class NoPacer(Pacer):
     """Goes as fast as it can: for empty systems and measurements."""
 
-    async def wait(self, events: int) -> bool:
+    async def wait(
+        self,
+        events: int,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+        tell: Callable[[], None] = lambda: None,
+    ) -> bool:
         return False
 
 
