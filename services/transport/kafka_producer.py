@@ -53,7 +53,7 @@ class KafkaProducer:
         self._partitions: dict[str, int] = {}
         self._in_flight_bytes = 0
         self._room = asyncio.Event()
-        self._deliveries: set[asyncio.Future[Any]] = set()
+        self._deliveries: dict[asyncio.Future[Any], AIOKafkaProducer] = {}
 
     @property
     def in_flight_bytes(self) -> int:
@@ -197,7 +197,7 @@ class KafkaProducer:
             except (KafkaError, OSError, AssertionError, TransportUnavailable) as exc:
                 self._settle_unsent(lane, slices, exc)
                 continue
-            self._deliveries.add(delivery)
+            self._deliveries[delivery] = client
             delivery.add_done_callback(
                 lambda done, lane=lane, slices=slices, client=client: self._settle(lane, slices, client, done)
             )
@@ -236,7 +236,7 @@ class KafkaProducer:
         self, lane: Lane, slices: list[Slice], client: AIOKafkaProducer, delivery: "asyncio.Future[Any]"
     ) -> None:
         """Tell the callers what became of a batch that the client had taken."""
-        self._deliveries.discard(delivery)
+        self._deliveries.pop(delivery, None)
         self._batch_is_done(lane)
         failure = _failure_of(delivery)
         if failure is not None:
@@ -287,10 +287,9 @@ class KafkaProducer:
         return self._client
 
     async def _retire(self, client: AIOKafkaProducer, deadline_seconds: float) -> None:
-        """Stop a client; whoever still waits for it then learns that nothing is promised."""
-        deliveries = set(self._deliveries)
+        """Stop a client; who still waits for it, not for its successor, then learns that nothing is promised."""
         await _stop_client(client, deadline_seconds)
-        for delivery in deliveries:
+        for delivery in [each for each, sender in self._deliveries.items() if sender is client]:
             delivery.cancel()
 
 
