@@ -219,7 +219,7 @@ class TurnLoop:
         if self._channel is None:
             return
         with mapped_errors(), db.transaction():
-            messages = store.unsent_messages(db, MESSAGES_PER_TURN)
+            messages = store.unsent_messages(db, self._clock.now_ms(), MESSAGES_PER_TURN)
             if messages:
                 self._channel.send(messages)
                 store.mark_sent(db, [message["moment_id"] for message in messages], self._clock.real_ms())

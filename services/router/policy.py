@@ -102,6 +102,13 @@ def contact_hours(view: CustomerView, moment: Moment, channel: Channel) -> Conta
     return ContactHours(zone=zone, quiet_windows=view.quiet_windows, urgent_sms=urgent)
 
 
+def is_open_for_message(rule_id: str, quiet_windows: Iterable[str], visited_zone: str | None, now_ms: int) -> bool:
+    """Whether a message of this rule may leave at this instant."""
+    urgent = rule_id in URGENT_SMS_RULES
+    hours = ContactHours(zone=visited_zone or HOME_ZONE, quiet_windows=tuple(quiet_windows), urgent_sms=urgent)
+    return quiet_hours.current_span(now_ms, hours) is not None
+
+
 def suspended(gates: Iterable[Gate], now_ms: int) -> Verdict | None:
     """The do-not-serve gate: while a line is suspended and 24 h after it was resumed."""
     resumed_ms = 0

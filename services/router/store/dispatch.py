@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.router import policy
 from services.router.reasons import Reason
 from services.router.store.database import Db, mapped_errors, rows_json
 from services.router.store.decisions import Outcome, decide_customers
@@ -63,6 +64,12 @@ _DUE = """
 SELECT DISTINCT customer_id FROM (
     SELECT customer_id FROM moments WHERE row_state <> 'LEDGER' AND reason <> 'worked' AND due_at <= %s
     ORDER BY due_at LIMIT %s) AS due
+"""
+
+_UNSENT = """
+SELECT o.moment_id, o.customer_id, o.channel, o.content, o.queued_at, m.rule_id, c.quiet_windows, c.visited_zone
+FROM contact_outbox o JOIN moments m USING (moment_id) LEFT JOIN customers c ON c.customer_id = o.customer_id
+WHERE o.sent_at_real IS NULL ORDER BY o.queued_at, o.moment_id LIMIT %s FOR UPDATE OF o SKIP LOCKED
 """
 
 
@@ -248,16 +255,19 @@ def decide_due(db: Db, now_ms: int, *, limit: int) -> tuple[Outcome, int]:
     return outcome, len(due)
 
 
-def unsent_messages(db: Db, limit: int) -> list[dict[str, Any]]:
-    """Messages of the outbox not written out yet, oldest first; held until the transaction ends."""
+def unsent_messages(db: Db, now_ms: int, limit: int) -> list[dict[str, Any]]:
+    """Messages that may go out now, oldest first; held until the transaction ends.
+
+    The hours are asked again: what was decided just before they closed may be written out much later, after a crash.
+    """
     with mapped_errors():
-        rows = db.execute(
-            "SELECT moment_id, customer_id, channel, content, queued_at FROM contact_outbox WHERE sent_at_real IS NULL"
-            " ORDER BY queued_at, moment_id LIMIT %s FOR UPDATE SKIP LOCKED",
-            [limit],
-        ).fetchall()
+        rows = db.execute(_UNSENT, [limit]).fetchall()
     names = ("moment_id", "customer_id", "channel", "content", "queued_at")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return [
+        dict(zip(names, row[:5], strict=True))
+        for row in rows
+        if row[6] is not None and policy.is_open_for_message(row[5], row[6], row[7], now_ms)
+    ]
 
 
 def mark_sent(db: Db, moment_ids: Sequence[str], real_ms: int) -> None:

@@ -18,7 +18,7 @@ from services.router.dispatch import Dispatcher
 from services.router.errors import OwnershipLost, WorkbenchUnavailable
 from services.router.reasons import Reason
 from services.router.store.database import Db, connect
-from services.router.store.dispatch import backlog_cities
+from services.router.store.dispatch import backlog_cities, unsent_messages
 from services.router.store.intake import Batch, Position, claim, take_in
 from services.router.task_message import task_id_of
 from services.router.workbench_client import DispatchAnswer
@@ -265,6 +265,16 @@ def test_an_sms_goes_to_the_outbox_once_and_counts(world: World) -> None:
     more = [moment(rule_id="FT3", channel="SMS", episode=f"e{i}") for i in (2, 3)]
     world.read(moments=more)
     assert sorted(world.row(item["moment_id"])[1] for item in more) == ["sent_by_sms", "sms_cap"]
+
+
+def test_a_message_left_over_by_a_crash_does_not_leave_in_quiet_hours(world: World) -> None:
+    """Decided at 09:50, written out by the process that comes after: at 12:30 it waits, at 14:00 it goes."""
+    world.customer()
+    m = moment(rule_id="FT3", channel="SMS")
+    world.read(moments=[m])
+    assert unsent_messages(world.db, NOW_MS + 160 * 60_000, 10) == []
+    (message,) = unsent_messages(world.db, NOW_MS + 250 * 60_000, 10)
+    assert message["moment_id"] == m["moment_id"]
 
 
 def test_an_expired_moment_goes_to_the_ledger_with_what_it_waited_for(world: World) -> None:
