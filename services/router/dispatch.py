@@ -107,13 +107,15 @@ class Dispatcher:
     def _city_turn(self, city: str) -> bool:
         """Send what an earlier turn left, then plan rounds until nothing more can be assigned."""
         while leftovers := store.unsent_cards(self._db, city, BATCH_TASKS):
-            self._send(leftovers)
+            if not self._send(leftovers):
+                return False  # the next turn sends them again
         for _ in range(ROUNDS_PER_TURN):
             with metrics.ROUND_SECONDS.time():
                 cards, is_more = self.plan(city)
             if cards:
                 self._crash_point("planned")
-                self._send(cards)
+                if not self._send(cards):
+                    return False
             if not is_more:
                 return False
         return True
@@ -149,8 +151,8 @@ class Dispatcher:
         metrics.count_outcome(outcome)
         return [_sent(card) for card in planned.cards], bool(free) and len(customers) >= limit
 
-    def _send(self, cards: Sequence[SentCard]) -> None:
-        """Second phase: send stored cards and store what the workbench answers."""
+    def _send(self, cards: Sequence[SentCard]) -> bool:
+        """Second phase: send stored cards and store what the workbench answers; False when some went unanswered."""
         for first, end in batches([card.message for card in cards]):
             part = {card.task_id: card for card in cards[first:end]}
             answers = self._workbench.dispatch([card.message for card in part.values()])
@@ -164,7 +166,8 @@ class Dispatcher:
                 metrics.DISPATCH_RESULTS.labels(answer.outcome).inc()
             if len(known) < len(part):
                 log.warning("router.dispatch.unanswered", extra={"sent": len(part), "answered": len(known)})
-                return
+                return False
+        return True
 
     def _learn(self, answers: Iterable[DispatchAnswer], cards: dict[str, SentCard]) -> None:
         """What the answers say about capacity, until the watch tells the same."""

@@ -326,6 +326,27 @@ def test_an_unanswered_dispatch_is_sent_again_unchanged(world: World) -> None:
     assert world.workbench.sent == [world.workbench.sent[0]] * 2
 
 
+def test_a_card_without_an_answer_is_sent_once_a_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workbench that leaves one out must not keep the turn, and with it every city, for ever."""
+    world.customer()
+    world.read(moments=[moment()])
+    sent: list[int] = []
+
+    def leave_out(messages: Any) -> list[DispatchAnswer]:
+        sent.append(len(messages))
+        assert len(sent) <= 2, "sent again and again in one turn"
+        return []
+
+    monkeypatch.setattr(world.workbench, "dispatch", leave_out)
+    world.turn()
+    assert sent == [1]
+    world.turn()
+    assert sent == [1, 1]
+    monkeypatch.undo()
+    world.turn()
+    assert world.card()[1:] == (1, "QUEUED")
+
+
 def test_a_task_event_tells_what_a_lost_answer_did_not(world: World) -> None:
     world.customer()
     m = moment()
