@@ -117,11 +117,11 @@ def profiles(customers: int) -> list[tuple[bytes | None, bytes]]:
 
 
 def past(rng: random.Random, customers: int) -> list[tuple[bytes | None, bytes]]:
-    """One call per customer and week."""
+    """One call per customer and week, the last one on the Saturday before the clock starts."""
     return [
-        event("UsageEvent", customer, SUNDAY_NOON_MS - back * 7 * DAY_MS, f"h{customer}-{back}", history=True,
+        event("UsageEvent", customer, SUNDAY_NOON_MS - DAY_MS - back * 7 * DAY_MS, f"h{customer}-{back}", history=True,
               service="VOICE", quantity=rng.randrange(3000, 3900), charge_fen=rng.randrange(500))
-        for back in (5, 4, 3, 2, 1)
+        for back in (5, 4, 3, 2, 1, 0)
         for customer in range(1, customers + 1)
     ]  # fmt: skip
 
