@@ -78,14 +78,17 @@ class ManagerRpc(manager_pb2_grpc.ManagerServiceServicer):
             raise FieldInvalid("max_tasks", f"want 0..{OFFERS_MAX}")
         ends = time.monotonic() + _wait_seconds(request.wait_seconds, context.time_remaining())
         self._seen.note(manager_id)
+        presence: Presence | None = None
         with self._waiters.register(manager_id) as waiter:
             while True:
                 waiter.look()
                 async with self._looks:
                     offers = await self._look(manager_id, request_id, request.max_tasks or 1)
                 left = ends - time.monotonic()
-                if offers.tasks or left <= 0 or self._waiters.is_draining:
+                has_changed = presence not in (None, offers.presence)  # who stopped responding is to know it now
+                if offers.tasks or has_changed or left <= 0 or self._waiters.is_draining:
                     return self._poll_response(offers)
+                presence = offers.presence
                 await waiter.wait(left)
 
     async def AcceptTask(self, request: manager_pb2.AcceptTaskRequest, _: Context) -> manager_pb2.AcceptTaskResponse:  # noqa: N802

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -146,6 +147,21 @@ async def _has_state(rig: Rig, task_id: str, state: str) -> bool:
 async def _is_presence(rig: Rig, presence: str, manager_id: str = "m-NJ-01") -> bool:
     rows = await rig.rows("SELECT presence FROM managers WHERE manager_id = %s", manager_id)
     return bool(rows[0][0] == presence)
+
+
+async def test_a_waiting_poll_tells_at_once_that_presence_has_changed(rig: Rig) -> None:
+    """A person whom the server has stopped sending work to must not read "waiting for work" for another 25 s."""
+    manager = await rig.manager()
+    waiting = asyncio.ensure_future(manager.poll(20))
+    wanted = itertools.cycle((task_pb2.PRESENCE_BREAK, task_pb2.PRESENCE_AVAILABLE))
+
+    async def has_returned() -> bool:
+        await manager.presence(next(wanted))
+        return waiting.done()
+
+    async with asyncio.timeout(10.0):
+        await until(has_returned)
+    assert not waiting.result().tasks
 
 
 async def test_who_accepts_too_late_is_told_so_and_counts_as_there(rig: Rig) -> None:
