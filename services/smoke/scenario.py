@@ -142,13 +142,21 @@ class Scenario:
                 group.create_task(manager.work(stop))
             try:
                 for session in self._plan.span.sessions():
-                    began = time.monotonic()
-                    await self._go_to(session, clock)
-                    await self._session(self._plan.session(session), record, traffic, clock)
-                    when = local_time.local_datetime(session.at_ms)
-                    self._tell(f"{when:%a %d %b %H:%M}: session over after {time.monotonic() - began:.1f} s")
+                    await self._live_through(session, record, traffic, clock)
+            except NeverIdle as exc:
+                record.troubles.append(f"the week broke off: {exc}")
+                self._tell(f"the week broke off: {exc}")
             finally:
                 stop.set()
+
+    async def _live_through(self, session: Session, record: RunRecord, traffic: Traffic, clock: Clockwork) -> None:
+        began = time.monotonic()
+        await self._go_to(session, clock)
+        there = time.monotonic()
+        await self._session(self._plan.session(session), record, traffic, clock)
+        when = local_time.local_datetime(session.at_ms)
+        took = f"{there - began:.1f} s to get there, {time.monotonic() - there:.1f} s to live through"
+        self._tell(f"{when:%a %d %b %H:%M}: {took}")
 
     async def _go_to(self, session: Session, clock: Clockwork) -> None:
         """Move the clock to a session: jump to the evening, run through the night, jump to the morning."""
