@@ -65,6 +65,7 @@ class AutoManager:
         self._stopping = stopping
         self._rng = random.Random(f"{plan.seed}:{manager_id}")  # noqa: S311  # decisions of a simulation
         self._is_away = False
+        self._idle_since = time.monotonic()
 
     def run(self) -> int:
         """Go on shift, work, go off shift."""
@@ -82,15 +83,15 @@ class AutoManager:
         return 0
 
     def _work(self) -> None:
-        idle_since = time.monotonic()
+        self._idle_since = time.monotonic()
         while not self._stopping.is_set():
             task = self._poll()
             if task is not None:
                 self._take(task)
-                idle_since = time.monotonic()
+                self._idle_since = time.monotonic()
                 if self._plan.once:
                     return
-            elif self._plan.idle_seconds and time.monotonic() - idle_since >= self._plan.idle_seconds:
+            elif self._plan.idle_seconds and time.monotonic() - self._idle_since >= self._plan.idle_seconds:
                 self._write("idle")
                 return
 
@@ -168,9 +169,11 @@ class AutoManager:
         if not self._is_away:
             self._write("reconnecting", reason=exc.fault.code.name)
         self._is_away = True
+        self._idle_since = time.monotonic()  # a server that is away has not said that there is no work
 
     def _is_back(self) -> None:
         if self._is_away:
+            self._idle_since = time.monotonic()
             self._write("reconnected")
         self._is_away = False
 

@@ -10,7 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.manager.texts import Language, amount, evidence_name, fact_name, fact_value, local_time, text
+from services.manager.readings import bin_name, reading_name
+from services.manager.texts import Language, amount, fact_name, fact_value, local_time, text
 
 _PRIORITY_STYLE = {1: "bold white on red", 2: "bold red", 3: "yellow", 4: "cyan", 5: "dim"}
 _TERMS_MAX = 4
@@ -85,14 +86,15 @@ def _evidence_table(task: task_pb2.Task, language: Language) -> Table:
     for moment in task.moments:
         for each in moment.evidence:
             table.add_row(
-                f"{moment.rule_id} {evidence_name(each.name)}",
+                f"{moment.rule_id} {reading_name(each.name, language)}",
                 _observed(each, language),
                 amount(each.baseline, each.unit, language) if each.HasField("baseline") else "",
                 amount(each.threshold, each.unit, language) if each.HasField("threshold") else "",
                 text(each.layer or "NONE", language),
             )
         for term in sorted(moment.risk_terms, key=lambda found: -found.points)[:_TERMS_MAX]:
-            table.add_row(f"{text('risk', language)} {term.name}", term.bin, "", f"{term.points:+.1f}", "", style="dim")
+            name = f"{text('risk', language)} {reading_name(term.name, language)}"
+            table.add_row(name, bin_name(term.bin, language), "", f"{term.points:+.1f}", "", style="dim")
     return table
 
 

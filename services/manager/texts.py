@@ -118,13 +118,6 @@ def fact_value(name: str, value: str, language: Language) -> str:
     return value
 
 
-def evidence_name(name: str) -> str:
-    """A feature's name without its unit and underscores."""
-    for suffix in ("_fen", "_seconds", "_kib", "_ms", "_ratio"):
-        name = name.removesuffix(suffix)
-    return name.replace("_", " ")
-
-
 def amount(value: float, unit: str, language: Language) -> str:
     """A number in the unit that people use: yuan, minutes, MB, percent."""
     is_zh = language == "zh"

@@ -152,12 +152,12 @@ async def test_a_waiting_poll_returns_empty_when_the_server_drains(service: Serv
 
 
 async def test_the_auto_client_works_through_tasks_and_a_kill_of_the_server(service: Service, router: Client) -> None:
-    client = _client(service, "--json", "--auto", "--idle-seconds", "4", "--disposition", "REACHED_RESOLVED")
+    client = _client(service, "--json", "--auto", "--idle-seconds", "3", "--disposition", "REACHED_RESOLVED")
     first, second = wire_task(), wire_task()
     await until(lambda: _stored(router, first))
     await until(lambda: asyncio.to_thread(lambda: service.metric("kairos_workbench_transitions_total") >= 4))
     await asyncio.to_thread(service.kill)
-    await asyncio.sleep(0.5)  # long enough for the client to notice
+    await asyncio.sleep(5)  # longer than the idle time: a server that is away does not mean that there is no work
     await asyncio.to_thread(service.start)
     await until(lambda: _stored(router, second))
     output, _ = await asyncio.to_thread(client.communicate, timeout=60)
