@@ -18,7 +18,7 @@ from services.detector.engine import wire
 from services.detector.engine.cases import *
 from services.detector.engine.episodes import *
 from services.detector.engine.findings import *
-from services.detector.engine.jit import entry, kernel
+from services.detector.engine.jit import entry, inlined, kernel
 from services.detector.engine.kernel import *
 from services.detector.engine.layout import *
 from services.detector.engine.prefetch import prefetch
@@ -71,7 +71,7 @@ def generate(rules: list[Rule], card: RiskCard) -> str:
         parts.append(writer.judge_at_event() if rule.slot is None else writer.judge_at_hour())
         if rule.slot is not None and rule.resolve_on:
             parts.append(writer.end_at_event())
-    parts += [_on_event(rules), _on_day(rules), _on_due(rules), _on_pending(rules)]
+    parts += [_wants(rules), _on_event(rules), _on_day(rules), _on_due(rules), _on_pending(rules)]
     return "\n\n".join(parts) + "\n\n" + _loops_text()
 
 
@@ -274,6 +274,14 @@ def _risk(card: RiskCard) -> str:
     for i, term in enumerate(card.terms):
         body.append(f"outf[n, {i}] = {_as_number(term.value)} if {term.known.code} else np.nan")
     return _function("_risk", "st, s, pool, at, day, outf, n", ["case = np.int64(0)", *body])
+
+
+def _wants(rules: list[Rule]) -> str:
+    judged = sorted({kind for rule in rules for kind in rule.kinds})
+    ended = sorted({kind for rule in rules for kind in rule.resolve_on} - set(judged))
+    conditions = [f"kind == {kind}" for kind in judged] + [f"(has_cases and kind == {kind})" for kind in ended]
+    body = [f"return {' or '.join(conditions) or 'False'}"]
+    return _function("wants", "kind, has_cases", body).replace("@kernel", "@inlined")
 
 
 def _on_event(rules: list[Rule]) -> str:

@@ -66,6 +66,12 @@ def kernel(function: F) -> F:
     return compiled
 
 
+def inlined(function: F) -> F:
+    """Compile a function into its callers, for what every event runs: passing tables costs as much as the work."""
+    compiled: F = numba.njit(**{**_OPTIONS, "no_cpython_wrapper": True, "forceinline": True})(function)
+    return compiled
+
+
 def entry(function: F) -> F:
     """Compile a function that Python calls; otherwise as `kernel`."""
     compiled: F = numba.njit(**_OPTIONS)(function)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import inlined, kernel
 from services.detector.engine.layout import (
     AUTO_PAY,
     BALANCE,
@@ -61,26 +61,26 @@ _VOICE, _SMS, _DATA = 1, 2, 3
 _ON_NET, _OFF_NET = 1, 2
 
 
-@kernel
+@inlined
 def get64(table: Any, row: Any, word: Any) -> Any:
     """Read a number of two words."""
     return np.int64(table[row, word + 1]) << 32 | np.int64(table[row, word]) & _MASK
 
 
-@kernel
+@inlined
 def set64(table: Any, row: Any, word: Any, value: Any) -> None:
     """Write a number of two words."""
     table[row, word] = np.int32(value & _MASK)
     table[row, word + 1] = np.int32(value >> 32)
 
 
-@kernel
+@inlined
 def local_day(at: Any) -> Any:
     """Return the local day of an instant."""
     return (at + TZ_MS) // (24 * HOUR_MS)
 
 
-@kernel
+@inlined
 def is_older(table: Any, row: Any, at_word: Any, rank_word: Any, at: Any, high: Any, low: Any) -> Any:
     """True when (at, rank) comes before what the record has: such a value never replaces it."""
     known = get64(table, row, at_word)
@@ -103,7 +103,7 @@ def set_order(table: Any, row: Any, at_word: Any, rank_word: Any, at: Any, high:
 # --- memory of event ids -------------------------------------------------------------------------------------------
 
 
-@kernel
+@inlined
 def is_duplicate(st: Any, s: Any, ident: Any, is_usage: bool) -> Any:
     """True when this event id is remembered; otherwise remember it, in place of the oldest."""
     first = USAGE_IDS if is_usage else OTHER_IDS
@@ -125,19 +125,19 @@ def is_duplicate(st: Any, s: Any, ident: Any, is_usage: bool) -> Any:
 # --- rings ---------------------------------------------------------------------------------------------------------
 
 
-@kernel
+@inlined
 def observe(st: Any, s: Any, day: Any) -> None:
     """Note that something was seen of the customer on this day."""
     if st[s, FIRST_DAY] == 0 or day < st[s, FIRST_DAY]:
         st[s, FIRST_DAY] = day
 
 
-@kernel
+@inlined
 def _plus(st: Any, s: Any, word: Any, value: Any) -> None:
     st[s, word] = np.int32(min(np.int64(st[s, word]) + value, np.int64(INT32_MAX)))
 
 
-@kernel
+@inlined
 def _roll(st: Any, s: Any, newest_word: Any, now: Any, size: Any, first: Any, kinds: Any) -> Any:
     """Move a ring forward to `now`, clearing what it passes; False when `now` is too old to be kept."""
     newest = np.int64(st[s, newest_word])
@@ -149,7 +149,7 @@ def _roll(st: Any, s: Any, newest_word: Any, now: Any, size: Any, first: Any, ki
     return now > newest - size
 
 
-@kernel
+@inlined
 def add_usage(st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> Any:
     """Add a usage record to the rings; False when its day is no longer kept."""
     hour = (at + TZ_MS) // HOUR_MS
@@ -259,16 +259,16 @@ def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expect
 
 
 @kernel
-def take_profile(st: Any, s: Any, at: Any, high: Any, low: Any, profile: Any) -> Any:
-    """Keep a customer record (a row of DecodedChunk.profiles); False when a newer one is known."""
+def take_profile(st: Any, s: Any, at: Any, high: Any, low: Any, profiles: Any, i: Any) -> Any:
+    """Keep a customer record (row i of DecodedChunk.profiles); False when a newer one is known."""
     if st[s, FLAGS] & HAS_PROFILE and is_older(st, s, PROFILE_AT, PROFILE_RANK, at, high, low):
         return False
     set_order(st, s, PROFILE_AT, PROFILE_RANK, at, high, low)
-    st[s, CODES] = profile[0]
+    st[s, CODES] = profiles[i, 0]
     for j in range(1, 10):  # BIRTHDAY to PLAN_CAPABILITIES lie in the order of the columns
-        st[s, PROFILE_RANK + 4 + j - 1] = profile[j]
+        st[s, PROFILE_RANK + 4 + j - 1] = profiles[i, j]
     for j in range(3):
-        set64(st, s, OWNER + 2 * j, profile[10 + j])
+        set64(st, s, OWNER + 2 * j, profiles[i, 10 + j])
     flags = st[s, FLAGS] & ~AUTO_PAY | HAS_PROFILE
-    st[s, FLAGS] = flags | (AUTO_PAY if profile[13] != 0 else 0)
+    st[s, FLAGS] = flags | (AUTO_PAY if profiles[i, 13] != 0 else 0)
     return True

@@ -19,7 +19,7 @@ from services.detector.engine.findings import (
     MARGIN_ROWS,
     STALE,
 )
-from services.detector.engine.jit import entry, kernel
+from services.detector.engine.jit import entry, inlined
 from services.detector.engine.kernel import (
     DAY0,
     HOUR_MS,
@@ -34,6 +34,7 @@ from services.detector.engine.kernel import (
     take_profile,
 )
 from services.detector.engine.layout import (
+    CASES,
     DAILY_DAYS,
     DAILY_KINDS,
     DAYS,
@@ -50,7 +51,7 @@ from services.detector.engine.layout import (
     SWAP_HISTORY,
     USAGE_IDS,
 )
-from services.detector.engine.no_rules import on_day, on_due, on_event, on_pending
+from services.detector.engine.no_rules import on_day, on_due, on_event, on_pending, wants
 from services.detector.engine.prefetch import prefetch
 
 # --- the generated module begins here ------------------------------------------------------------------------------
@@ -61,31 +62,31 @@ _AHEAD = 8
 _FULL = BUFFER_ROWS - MARGIN_ROWS
 
 
-@kernel
+@inlined
 def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at: Any, history: bool, ident: Any,
-               high: Any, low: Any, payload: Any, code: Any, profiles: Any, counts: Any) -> Any:  # fmt: skip
+               high: Any, low: Any, payloads: Any, i: Any, code: Any, profiles: Any, counts: Any) -> Any:  # fmt: skip
     """Put one event into the state. Returns whether it is the newest of its kind, and the row of its case."""
     if kind != wire.CUSTOMER:
         observe(st, s, local_day(at))
     if kind == wire.USAGE:
-        if not add_usage(st, s, months, at, code, payload[0], payload[1], payload[2]):
+        if not add_usage(st, s, months, at, code, payloads[i, 0], payloads[i, 1], payloads[i, 2]):
             counts[BEYOND_RINGS] += 1
         return True, np.int64(0)
     if kind == wire.BALANCE:
-        return take_balance(st, s, at, high, low, payload[0], code & 7), np.int64(0)
+        return take_balance(st, s, at, high, low, payloads[i, 0], code & 7), np.int64(0)
     if kind == wire.LINE:
-        return take_line(st, s, at, high, low, code & 7, payload[0], ident), np.int64(0)
+        return take_line(st, s, at, high, low, code & 7, payloads[i, 0], ident), np.int64(0)
     if kind == wire.CUSTOMER:
-        return take_profile(st, s, at, high, low, profiles[payload[0]]), np.int64(0)
+        return take_profile(st, s, at, high, low, profiles, payloads[i, 0]), np.int64(0)
     if kind == wire.HANDSET:
         bits = code & 0x7F | (SWAP_HISTORY if history else 0)
-        return take_swap(st, s, pool, meta, at, high, low, payload[0], payload[1], ident, bits), np.int64(0)
+        return take_swap(st, s, pool, meta, at, high, low, payloads[i, 0], payloads[i, 1], ident, bits), np.int64(0)
     if kind == wire.COMPLAINT:
-        return True, take_complaint(st, s, pool, meta, at, high, low, payload[0], code)
+        return True, take_complaint(st, s, pool, meta, at, high, low, payloads[i, 0], code)
     return True, np.int64(0)
 
 
-@kernel
+@inlined
 def ask_for(st: Any, s: Any, kind: Any, at: Any, months: Any) -> None:
     """Ask for the parts of a record that an event will need."""
     prefetch(st, s, 0)
@@ -139,7 +140,7 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
                 n = on_pending(st, s, pool, meta, parameters, log, out, outf, n, counts)
                 refresh_due(st, s, pool, page_due)
         fresh, case = take_event(
-            st, s, pool, meta, months, kind, at, history, idents[i], ranks[i, 0], ranks[i, 1], payloads[i], codes[i],
+            st, s, pool, meta, months, kind, at, history, idents[i], ranks[i, 0], ranks[i, 1], payloads, i, codes[i],
             profiles, counts,
         )  # fmt: skip
         if not fresh:
@@ -147,6 +148,8 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
         if (history or not has_rules) and (kind == wire.LINE or kind == wire.COMPLAINT):
             st[s, FLAGS] |= PENDING
             refresh_due(st, s, pool, page_due)
+        if not wants(kind, st[s, CASES] != 0):
+            continue
         before = n
         n = on_event(
             st, s, pool, meta, parameters, kind, fresh, case, at, log, idents[i], history, out, outf, n, counts

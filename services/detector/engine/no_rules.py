@@ -1,8 +1,14 @@
-"""The rules in force before any are announced: none. Generated modules of rule sets have these four functions too."""
+"""The rules in force before any are announced: none. Generated modules of rule sets have these functions too."""
 
 from typing import Any
 
-from services.detector.engine.jit import kernel
+from services.detector.engine.jit import inlined, kernel
+
+
+@inlined
+def wants(kind: Any, has_cases: Any) -> Any:
+    """True when some rule listens to this kind of event; rules that only end something, only when there are cases."""
+    return False
 
 
 @kernel
