@@ -14,6 +14,8 @@ LOOK_SECONDS = 0.05
 QUIET_LOOKS = 4
 QUIET_PAUSE_SECONDS = 0.12
 MINUTE_MS = 60_000
+# For every process and partition to know a new time; a detector that was just killed may first compile its rules.
+KNOWN_SECONDS = 90.0
 
 
 class NeverIdle(RuntimeError):
@@ -32,13 +34,13 @@ class Clockwork:
         """Business time by the file."""
         return self._line().at(real_ms())
 
-    async def jump(self, target_ms: int, *, seconds_max: float = 40.0) -> None:
+    async def jump(self, target_ms: int, *, seconds_max: float = KNOWN_SECONDS) -> None:
         """Let business time be `target_ms` now, at speed 1; returns when processes and event log know it."""
         assert target_ms >= self.now_ms(), "time does not go back"
         write_clock_file(self._path, ClockLine(start_ms=target_ms, speed=1.0, anchor_ms=real_ms()))
         await self._wait_until_known(target_ms, seconds_max)
 
-    async def fast_forward(self, target_ms: int, *, speed: float, seconds_max: float = 40.0) -> None:
+    async def fast_forward(self, target_ms: int, *, speed: float, seconds_max: float = KNOWN_SECONDS) -> None:
         """Run at `speed` until `target_ms`, then on at speed 1."""
         now_ms = self.now_ms()
         write_clock_file(self._path, ClockLine(start_ms=now_ms, speed=speed, anchor_ms=real_ms()))

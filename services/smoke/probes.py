@@ -80,19 +80,18 @@ class Probes:
         found = await asyncio.gather(*(self._now_ms(service) for service in services))
         return dict(zip(services, found, strict=True))
 
-    async def all_ready(self) -> bool:
-        """True when every service says that it can do its work."""
-        urls = [self._endpoints.health_url(service, "readyz") for service in self._endpoints.metrics]
-        return all(await asyncio.gather(*(self._is_ok(url) for url in urls)))
-
     async def busy(self) -> dict[str, float]:
-        """What is still under way, by metric; empty when all is idle. A silent process counts as busy."""
+        """What is still under way, by metric; empty when all is idle.
+
+        A process that is silent or not ready counts as busy: its gauges may say nothing because it knows nothing yet.
+        """
         services = list(self._endpoints.metrics)
         pages = await asyncio.gather(*(self._metrics(service) for service in services))
+        ready = await asyncio.gather(*(self._is_ready(service) for service in services))
         found: dict[str, float] = {}
-        for service, page in zip(services, pages, strict=True):
-            if page is None:
-                found[f"{service} does not answer"] = 1.0
+        for service, page, is_ready in zip(services, pages, ready, strict=True):
+            if page is None or not is_ready:
+                found[f"{service} is not ready"] = 1.0
                 continue
             for name in QUEUES.get(service, ()):
                 found[name] = sum(value for _, value in page.get(name, []))
@@ -105,9 +104,9 @@ class Probes:
         except (httpx.HTTPError, ValueError, KeyError):
             return 0
 
-    async def _is_ok(self, url: str) -> bool:
+    async def _is_ready(self, service: str) -> bool:
         try:
-            response = await self._client.get(url)
+            response = await self._client.get(self._endpoints.health_url(service, "readyz"))
         except httpx.HTTPError:
             return False
         return response.status_code == httpx.codes.OK
