@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from kairos.workbench.v1 import admin_pb2, manager_pb2, task_pb2
+from prometheus_client import REGISTRY
 
 from services.clock import ManualClock
+from services.workbench_api.work_store import Offers
 from tests.workbench_rig import (
     HOUR_MS,
     MONDAY_10_MS,
@@ -385,21 +387,67 @@ async def test_a_silent_manager_is_taken_off(postgres: Database, kafka: KafkaSer
 
 
 async def test_a_cancelled_poll_is_never_assigned_work(rig: Rig) -> None:
+    """What the server saw cancelled leaves the task waiting; what it had answered before stands and comes again."""
     manager = await rig.manager()
-    for _ in range(20):
+    for attempt in range(20):
         task = wire_task()
+        before = _poll_outcomes()
         waiting = asyncio.ensure_future(manager.poll(20))
         await until(lambda: _true(len(rig.workbench.waiters) == 1))
         dispatching = asyncio.ensure_future(rig.router.dispatch(task))
-        await asyncio.sleep(0.002 * (_ % 5))
+        await asyncio.sleep(0.002 * (attempt % 5))
         waiting.cancel()
         await asyncio.wait([waiting, dispatching])
         assert dispatching.result() == ["STORED"]
-        if waiting.cancelled():
-            await until(functools.partial(_has_state, rig, task.task_id, "QUEUED"))
+        await until(functools.partial(_has_one_more_poll, before))
+        was_cancelled = _poll_outcomes()[1] > before[1]
+        await until(functools.partial(_has_state, rig, task.task_id, "QUEUED" if was_cancelled else "OFFERED"))
         offered = (await manager.poll()).tasks[0]
         assert offered.task_id == task.task_id
         await manager.complete(await manager.accept(offered))
+
+
+async def test_an_offer_made_while_its_poll_is_cancelled_is_taken_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await rig.manager()
+    made, may_return = asyncio.Event(), asyncio.Event()
+    poll = rig.workbench.store.poll
+
+    async def slow_poll(manager_id: str, request_id: str, tasks_max: int) -> Offers:
+        offers = await poll(manager_id, request_id, tasks_max)
+        made.set()
+        await may_return.wait()
+        return offers
+
+    monkeypatch.setattr(rig.workbench.store, "poll", slow_poll)
+    task = wire_task()
+    await rig.router.dispatch(task)
+    before = _poll_outcomes()
+    waiting = asyncio.ensure_future(manager.poll(20))
+    await made.wait()
+    assert await _state(rig, task.task_id) == "OFFERED"
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await until(functools.partial(_has_one_more_poll, before))
+    assert _poll_outcomes()[1] == before[1] + 1
+    may_return.set()
+    await until(functools.partial(_has_state, rig, task.task_id, "QUEUED"))
+    rows = await rig.rows("SELECT cause FROM task_events ORDER BY sequence")
+    assert [row[0] for row in rows] == ["dispatched", "delivered", "undelivered"]
+
+
+def _poll_outcomes() -> tuple[float, float]:
+    """Polls that the server answered, and that it saw cancelled."""
+    values = [
+        REGISTRY.get_sample_value("kairos_workbench_rpc_calls_total", {"method": "PollTasks", "outcome": outcome})
+        for outcome in ("OK", "CANCELLED")
+    ]
+    return values[0] or 0.0, values[1] or 0.0
+
+
+async def _has_one_more_poll(before: tuple[float, float]) -> bool:
+    return sum(_poll_outcomes()) > sum(before)
 
 
 async def test_polls_of_one_manager_never_share_a_task(rig: Rig) -> None:
