@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from schemas.cities import CITIES
@@ -13,11 +13,11 @@ from services.router.capacity_watch import SharedCapacity
 from services.router.contact_channel import FileChannel
 from services.router.instances import InstanceName
 from services.router.intake import Intake
-from services.router.kafka_intake import DeadLetters, KafkaIntake
+from services.router.kafka_intake import DeadLetters, KafkaIntake, Key
 from services.router.loops import Fate, IntakeLoop, TurnLoop, Wake
 from services.router.settings import RouterSettings
 from services.router.store.database import SCHEMA, connect, mapped_errors
-from services.router.store.intake import claim
+from services.router.store.intake import Position, aim, claim
 from services.router.workbench_client import WorkbenchClient
 from services.telemetry.health import Health, HealthServer
 from services.transport.errors import TransportUnavailable
@@ -59,11 +59,17 @@ def _run(
     crash_point = crash_point_of(settings)
     dead_letters = DeadLetters(settings.kafka_bootstrap)
 
-    def take_over(keys: object) -> object:
+    def take_over(keys: Iterable[Key]) -> dict[Key, Position]:
         with connect(dsn, "claim") as db:
-            return claim(db, keys, instance)  # type: ignore[arg-type]  # as KafkaIntake promises
+            return claim(db, keys, instance)
 
-    source = KafkaIntake(settings.kafka_bootstrap, group=settings.group, instance=instance, claim=take_over)  # type: ignore[arg-type]
+    def note_ends(ends: Mapping[Key, tuple[Position, int]]) -> None:
+        with connect(dsn, "claim") as db:
+            aim(db, ends)
+
+    source = KafkaIntake(
+        settings.kafka_bootstrap, group=settings.group, instance=instance, claim=take_over, aim=note_ends
+    )
     intake = Intake(source, dead_letters, clock, batch_records=settings.batch_records, crash_point=crash_point)
     intake_loop = IntakeLoop(dsn, source, intake, wake, fate)
     file = settings.message_file
@@ -76,6 +82,7 @@ def _run(
         fate,
         clock,
         cities=CITIES,
+        waits=lambda: intake_loop.fault or (None if source.is_current else source.catching_up or "nothing is assigned"),
         crash_point=crash_point,
     )
     health.add_ready("intake", lambda: intake_loop.fault)

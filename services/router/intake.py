@@ -23,6 +23,9 @@ class Source(Protocol):
     @property
     def positions(self) -> dict[Key, Position]: ...
 
+    @property
+    def is_current(self) -> bool: ...
+
     def poll(self, timeout_ms: int, max_records: int) -> dict[Key, list[Any]]: ...
 
     def advance(self, after: dict[Key, int]) -> None: ...
@@ -59,13 +62,17 @@ class Intake:
         self._crash_point = crash_point
 
     def step(self, db: Db, timeout_ms: int) -> Outcome | None:
-        """Take one batch in; None when nothing came. What was not stored is read again."""
+        """Take one batch in; None when nothing came. What was not stored is read again.
+
+        Before the partitions have caught up, records are stored and nothing is decided.
+        """
         found = self._source.poll(timeout_ms, self._batch_records)
         self._source.hold_bulk(any(topic == MOMENTS for topic, _ in found))
         positions = self._source.positions
         found = {key: records for key, records in found.items() if key in positions}
         if not found:
             return None
+        may_decide = self._source.is_current
         batch, letters = build_batch(found, positions)
         if letters:
             self._parking.park(letters)
@@ -83,7 +90,7 @@ class Intake:
         self._crash_point("decoded")
         try:
             with metrics.INTAKE_SECONDS.time():
-                outcome = take_in(db, batch, self._clock.now_ms())
+                outcome = take_in(db, batch, self._clock.now_ms(), may_decide=may_decide)
         except OwnershipLost as exc:
             log.warning("router.intake.ownership_lost", extra={"topic": exc.topic, "partition": exc.partition})
             self._source.lose(exc.topic, exc.partition, batch.before[exc.topic, exc.partition])

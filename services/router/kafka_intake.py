@@ -7,7 +7,7 @@ the store's. Offsets are also committed to the group now and then, for lag tools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -15,7 +15,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from services.router.decode import ALL_TOPICS, MOMENTS_BULK
+from services.router.decode import ALL_TOPICS, CONTACTS, CUSTOMERS, MOMENTS, MOMENTS_BULK, TASK_EVENTS
 from services.router.errors import LogTooShort
 from services.router.store.intake import Position
 from services.transport.errors import TransportUnavailable
@@ -35,24 +35,32 @@ RECLAIM_SECONDS: Final = 3.0  # a partition that another instance took without a
 
 Key = tuple[str, int]
 Claim = Callable[[Iterable[Key]], dict[Key, Position]]
+Aim = Callable[[Mapping[Key, tuple[Position, int]]], None]
+FACTS: Final = frozenset({CUSTOMERS, CONTACTS, TASK_EVENTS})  # read before any moment is
 
 
 class KafkaIntake:
-    """One member of the group. claim(): takes partitions over in PostgreSQL. Used by one thread.
+    """One member of the group. claim(): takes partitions over in PostgreSQL; aim(): notes there where they end.
 
-    The rebalance callback runs on the client's own thread: it claims and seeks there, before anything is fetched.
+    Used by one thread, but for the flags. The rebalance callback runs on the client's own thread: it claims, seeks and
+    pauses there, before anything is fetched. After it, moments are left alone until the facts have come to the ends
+    that were seen first; `is_current` once the moments have come to theirs as well.
     """
 
-    def __init__(self, bootstrap: str, *, group: str, instance: str, claim: Claim) -> None:
+    def __init__(self, bootstrap: str, *, group: str, instance: str, claim: Claim, aim: Aim) -> None:
         self._bootstrap = bootstrap
         self._group = group
         self._instance = instance
         self._claim = claim
+        self._aim = aim
         self._consumer: Any = None
         self._positions: dict[Key, Position] = {}
         self._lost: dict[Key, float] = {}
         self._lock = threading.Lock()
-        self._bulk_paused: bool | None = None
+        self._ends: dict[Key, int] | None = None  # None = not seen since the last claim
+        self._claims = 0
+        self._is_member = False
+        self._holds_bulk = False
 
     def open(self) -> None:
         """Connect and join. Raises TransportUnavailable."""
@@ -76,6 +84,7 @@ class KafkaIntake:
             )
         except KafkaError as exc:
             raise TransportUnavailable("kafka", repr(exc)) from exc
+        self.on_revoked()
         self._consumer.subscribe(list(ALL_TOPICS), listener=_Rebalance(self))
 
     def close(self) -> None:
@@ -94,10 +103,40 @@ class KafkaIntake:
         with self._lock:
             return dict(self._positions)
 
+    @property
+    def is_member(self) -> bool:
+        """True once the group has assigned what this instance is to read, be it nothing."""
+        return self._is_member
+
+    @property
+    def is_current(self) -> bool:
+        """True when all that was there at the assignment is stored; never without an assignment."""
+        with self._lock:
+            return bool(self._positions) and self._ends is not None and not self._behind(FACTS | {MOMENTS})
+
+    @property
+    def records_behind(self) -> int:
+        """How many of the records that were there at the assignment are still to be stored."""
+        with self._lock:
+            return self._behind(FACTS | {MOMENTS})
+
+    @property
+    def catching_up(self) -> str | None:
+        """What keeps an assigned instance from deciding, in words."""
+        with self._lock:
+            if not self._positions:
+                return None
+            if self._ends is None:
+                return "the ends of the partitions are not known yet"
+        behind = self.records_behind
+        return f"catching up: {behind} records before the first decision" if behind else None
+
     def poll(self, timeout_ms: int, max_records: int) -> dict[Key, list[Any]]:
         """Records at or beyond the stored positions, in order; returns with the first ones that come."""
         self._reclaim()
         try:
+            self._look_at_ends()
+            self._pause_what_waits()
             polled: Mapping[Any, list[Any]] = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except KafkaError as exc:
             raise TransportUnavailable("kafka", repr(exc)) from exc
@@ -112,13 +151,52 @@ class KafkaIntake:
         return found
 
     def hold_bulk(self, hold: bool) -> None:
-        """Leave the bulk topic alone while urgent moments come, or read it again."""
-        if hold == self._bulk_paused:
-            return
-        bulk = [tp for tp in self._consumer.assignment() if tp.topic == MOMENTS_BULK]
-        if bulk:
-            (self._consumer.pause if hold else self._consumer.resume)(*bulk)
-            self._bulk_paused = hold
+        """Leave the bulk topic alone while urgent moments come, or read it again, from the next poll on."""
+        self._holds_bulk = hold
+
+    def _behind(self, topics: Collection[str]) -> int:
+        """Records between the stored positions and the ends seen; the caller holds the lock."""
+        ends = self._ends or {}
+        return sum(
+            max(ends.get(key, 0) - position.next_offset, 0)
+            for key, position in self._positions.items()
+            if key[0] in topics
+        )
+
+    def _look_at_ends(self) -> None:
+        """See once after every claim where the partitions end; an empty log asks for nothing, wherever it ends."""
+        with self._lock:
+            positions, claims = dict(self._positions), self._claims
+            if self._ends is not None or not positions:
+                return
+        tps = [TopicPartition(*key) for key in positions]
+        ends = self._consumer.end_offsets(tps, timeout_ms=LAG_MS)
+        begins = self._consumer.beginning_offsets(tps, timeout_ms=LAG_MS)
+        seen = {(tp.topic, tp.partition): ends[tp] if ends[tp] > begins[tp] else 0 for tp in tps}
+        self._aim({key: (positions[key], 0 if key[0] == MOMENTS_BULK else end) for key, end in seen.items()})
+        with self._lock:
+            if self._claims != claims:
+                return  # assigned anew meanwhile: look again
+            self._ends = seen
+            behind = self._behind(FACTS | {MOMENTS})
+        log.info("router.intake.catching_up", extra={"records": behind, "partitions": len(seen)})
+
+    def _pause_what_waits(self) -> None:
+        """Moments wait for facts; the bulk topic waits for the moments of the start, and for urgent ones later."""
+        with self._lock:
+            waits = set()
+            if self._ends is None or self._behind(FACTS):
+                waits.add(MOMENTS)
+            if self._holds_bulk or self._ends is None or self._behind(FACTS | {MOMENTS}):
+                waits.add(MOMENTS_BULK)
+        moments = {tp for tp in self._consumer.assignment() if tp.topic in (MOMENTS, MOMENTS_BULK)}
+        paused = self._consumer.paused()
+        for change, tps in (
+            (self._consumer.pause, {tp for tp in moments - paused if tp.topic in waits}),
+            (self._consumer.resume, {tp for tp in moments & paused if tp.topic not in waits}),
+        ):
+            if tps:
+                change(*tps)
 
     def advance(self, after: Mapping[Key, int]) -> None:
         """The store has moved on to these offsets."""
@@ -169,6 +247,7 @@ class KafkaIntake:
         with self._lock:
             self._positions.clear()
             self._lost.clear()
+            self._ends, self._is_member = None, False
 
     def on_assigned(self, assigned: Iterable[Any]) -> None:
         """Take over and seek; runs on the client's thread."""
@@ -179,7 +258,11 @@ class KafkaIntake:
         with self._lock:
             self._positions = claimed
             self._lost.clear()
-            self._bulk_paused = None
+            self._ends, self._is_member = None, True
+            self._claims += 1
+        waiting = [tp for tp in assigned if tp.topic in (MOMENTS, MOMENTS_BULK)]
+        if waiting:
+            self._consumer.pause(*waiting)
         log.info("router.intake.assigned", extra={"partitions": len(claimed)})
 
     def _reclaim(self) -> None:
@@ -193,6 +276,8 @@ class KafkaIntake:
                 with self._lock:
                     self._positions[key] = position
                     self._lost.pop(key, None)
+                    self._ends = None
+                    self._claims += 1
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

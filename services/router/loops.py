@@ -21,6 +21,7 @@ from services.router.model import home_day
 from services.router.store import dispatch as store
 from services.router.store import queries
 from services.router.store.database import Db, connect, mapped_errors
+from services.router.store.intake import partitions_behind, taken_away
 from services.transport.errors import TransportUnavailable
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ STATISTICS_SECONDS = 2.0
 LAG_SECONDS = 1.0
 PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
+SAY_HELD_SECONDS = 10.0
 MESSAGES_PER_TURN = 1_000
 
 
@@ -138,13 +140,18 @@ class IntakeLoop:
         for topic in ALL_TOPICS:
             if topic in lags:
                 metrics.LAG.labels(topic).set(lags[topic])
-        with mapped_errors():
-            db.execute("SELECT 1")
+        metrics.CATCH_UP.set(self._source.records_behind)
+        positions = self._source.positions
+        for topic, partition in taken_away(db, positions):
+            self._source.lose(topic, partition, positions[topic, partition])
         self.fault = None if lags else "not assigned yet"
 
 
 class TurnLoop:
-    """Decides what falls due, plans, dispatches, withdraws and writes messages out."""
+    """Decides what falls due, plans, dispatches, withdraws and writes messages out.
+
+    waits(): why this instance may not act on what is stored, such as facts it has not read yet; None = it may.
+    """
 
     def __init__(
         self,
@@ -157,6 +164,7 @@ class TurnLoop:
         clock: Clock,
         *,
         cities: Iterable[str],
+        waits: Callable[[], str | None],
         crash_point: Callable[[str], None],
     ) -> None:
         self._dsn = dsn
@@ -167,6 +175,9 @@ class TurnLoop:
         self._fate = fate
         self._clock = clock
         self._cities = frozenset(cities)
+        self._waits = waits
+        self._held: str | None = None
+        self._say_held_at = 0.0
         self._crash_point = crash_point
         self._sweep_at = 0.0
         self._statistics_at = 0.0
@@ -193,6 +204,10 @@ class TurnLoop:
         cities: set[str] = set()
         while not self._fate.stopping.is_set():
             cities |= self._wake.wait(0.0 if is_more else TIMER_SECONDS)
+            if self._is_held(db):
+                self._statistics(db)
+                self.fault, is_more = None, False
+                continue
             ready, is_more = dispatcher.decide_due()
             cities |= ready | self._swept(db)
             self._write_messages(db)
@@ -207,6 +222,17 @@ class TurnLoop:
                 log.warning("router.workbench.failed", extra={"call": exc.call, "why": exc.reason})
                 quiet_until, is_more = time.monotonic() + pause, False
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _is_held(self, db: Db) -> bool:
+        """Nothing is decided, sent or written out before every partition has caught up; says so when that changes."""
+        held = self._waits()
+        if held is None and partitions_behind(db):
+            held = "partitions of another instance are behind"
+        if (held is None) != (self._held is None) or (held is not None and time.monotonic() >= self._say_held_at):
+            log.info("router.turns.held" if held is not None else "router.turns.released", extra={"why": held})
+            self._say_held_at = time.monotonic() + SAY_HELD_SECONDS
+        self._held = held
+        return held is not None
 
     def _swept(self, db: Db) -> set[str]:
         """Cities where somebody has room and somebody waits, looked for once a second."""

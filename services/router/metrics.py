@@ -7,6 +7,7 @@ from services.router.store.decisions import Outcome
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 LAG = Gauge("kairos_router_lag_records", "Records not taken in yet.", ["topic"])
+CATCH_UP = Gauge("kairos_router_catch_up_records", "Records to be read before the first decision; 0 = it decides.")
 BACKLOG = Gauge("kairos_router_backlog_tasks", "Moments that wait only for a person.", ["city"])
 RECORDS = Counter("kairos_router_records_total", "Records taken in.", ["topic"])
 DEAD_LETTERS = Counter("kairos_router_dead_letters_total", "Records parked because they cannot be used.", ["reason"])

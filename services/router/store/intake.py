@@ -17,12 +17,18 @@ from services.router.store.decisions import Outcome, decide_customers
 from services.router.store.facts import lock_customers
 
 _GATE_RULES = (SUSPENSION_RULE, COMPLAINT_RULE)
+_UNSEEN = 2**62  # the end of a partition that its new owner has not looked at yet
 _FINAL = tuple(reason.value for reason in CONTACTED)
 
 _CLAIM = """
-INSERT INTO intake_positions (topic, partition, next_offset, epoch, owner) VALUES (%s, %s, 0, 1, %s)
-ON CONFLICT (topic, partition) DO UPDATE SET epoch = intake_positions.epoch + 1, owner = excluded.owner
+INSERT INTO intake_positions (topic, partition, next_offset, epoch, owner, catch_up_to) VALUES (%s, %s, 0, 1, %s, %s)
+ON CONFLICT (topic, partition) DO UPDATE SET epoch = intake_positions.epoch + 1, owner = excluded.owner,
+    catch_up_to = excluded.catch_up_to
 RETURNING next_offset, epoch
+"""
+_DEFER = """
+UPDATE moments SET due_at = least(due_at, %s)
+WHERE customer_id = ANY(%s) AND row_state <> 'LEDGER' AND reason <> 'worked'
 """
 _MOMENTS = """
 INSERT INTO moments AS m (moment_id, revision, customer_id, rule_id, moment_group, dimension, state, priority, channel,
@@ -106,27 +112,61 @@ class Batch:
 
 
 def claim(db: Db, partitions: Iterable[tuple[str, int]], owner: str) -> dict[tuple[str, int], Position]:
-    """Take these partitions over: earlier owners cannot store anything of them any more."""
+    """Take these partitions over: earlier owners cannot store anything of them any more.
+
+    Until aim() they count as behind.
+    """
     claimed = {}
     with mapped_errors(), db.transaction():
         for topic, partition in sorted(partitions):
-            row = db.execute(_CLAIM, [topic, partition, owner]).fetchone()
+            row = db.execute(_CLAIM, [topic, partition, owner, _UNSEEN]).fetchone()
             assert row is not None, "the claim returns its row"
             claimed[topic, partition] = Position(next_offset=row[0], epoch=row[1])
     return claimed
 
 
-def take_in(db: Db, batch: Batch, now_ms: int) -> Outcome:
+def aim(db: Db, ends: Mapping[tuple[str, int], tuple[Position, int]]) -> None:
+    """Note the ends that the owner saw: its partitions are behind until they got there."""
+    with mapped_errors(), db.transaction():
+        for (topic, partition), (position, end) in sorted(ends.items()):
+            db.execute(
+                "UPDATE intake_positions SET catch_up_to = %s WHERE topic = %s AND partition = %s AND epoch = %s",
+                [end, topic, partition, position.epoch],
+            )
+
+
+def partitions_behind(db: Db) -> int:
+    """How many partitions, of any instance, have not come to the end seen when they were taken over."""
+    with mapped_errors():
+        row = db.execute("SELECT count(*) FROM intake_positions WHERE next_offset < catch_up_to").fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def taken_away(db: Db, positions: Mapping[tuple[str, int], Position]) -> list[tuple[str, int]]:
+    """Which of these partitions another instance has claimed since."""
+    with mapped_errors():
+        epochs = {
+            (row[0], row[1]): row[2] for row in db.execute("SELECT topic, partition, epoch FROM intake_positions")
+        }
+    return [key for key, position in sorted(positions.items()) if epochs.get(key) != position.epoch]
+
+
+def take_in(db: Db, batch: Batch, now_ms: int, *, may_decide: bool = True) -> Outcome:
     """Store a batch, decide about all customers it touches and move the offsets, all or nothing.
 
+    may_decide: False while facts about these customers may still be unread; they fall due instead, for decide_due().
     Raises OwnershipLost when another instance has taken one of the partitions over.
     """
+    outcome = Outcome()
     with mapped_errors(), db.transaction():
         _check_ownership(db, batch.before)
         touched = lock_customers(db, batch.customer_ids())
         _store_records(db, batch, now_ms)
         tasks.apply_events(db, batch.task_events, now_ms)
-        _, outcome = decide_customers(db, touched, now_ms)
+        if may_decide:
+            _, outcome = decide_customers(db, touched, now_ms)
+        elif touched:
+            db.execute(_DEFER, [now_ms, touched])
         _move_offsets(db, batch.after)
     return outcome
 

@@ -236,6 +236,31 @@ def test_messages_contacts_and_the_bulk_topic_are_served(rig: RouterRig) -> None
     assert rig.stop() == 0
 
 
+def test_after_an_outage_nothing_is_decided_before_the_facts_are_read(rig: RouterRig) -> None:
+    """The caps are at the end of a long log of contacts, the suspension at the end of one of moments."""
+    capped, suspended, served = 7_500, 7_501, 7_502
+    rig.start()
+    rig.wait_until_ready()
+    rig.publish(CUSTOMERS, [customer(i) for i in (capped, suspended, served)], wait=True)
+    rig.wait(lambda: rig.rows("SELECT count(*) FROM customers WHERE customer_id BETWEEN 7500 AND 7502") == [(3,)])
+    assert rig.stop() == 0
+    offers = {i: moment(i, "FT3", channel="SMS") for i in (capped, suspended, served)}
+    rig.publish(MOMENTS, offers.values())
+    rig.publish(MOMENTS, [moment(suspended, "AN17", episode=f"r{i}", state="RESOLVED") for i in range(2_500)])
+    gate = {"group": "NONE", "moment_class": "DO_NOT_SERVE", "channel": "NONE", "dimension": "NONE"}
+    rig.publish(MOMENTS, [moment(suspended, "NS2", **gate)])
+    sms = {"channel": "SMS", "outcome": "DELIVERED"}
+    rig.publish(CONTACTS, [contact(capped, event_id=f"old{i}", occurred_at=NOW_MS - 90 * DAY_MS) for i in range(6_000)])
+    rig.publish(CONTACTS, [contact(capped, event_id=f"new{i}", **sms) for i in range(2)], wait=True)
+    rig.start()
+    rig.wait(lambda: len(rig.messages()) == 1, what="the one message that may go")
+    rig.wait(lambda: open_cards(rig, range(capped, suspended + 1))["PENDING", "undecided"] == 0)
+    reasons = dict(rig.rows("SELECT customer_id, reason FROM moments WHERE rule_id = 'FT3' AND customer_id >= 7500"))
+    assert reasons == {capped: "sms_cap", suspended: "line_suspended", served: "sent_by_sms"}
+    assert [message["customer_id"] for message in rig.messages()] == [served]
+    assert rig.stop() == 0
+
+
 def test_people_can_ask_why(rig: RouterRig) -> None:
     rig.start()
     rig.wait_until_ready()

@@ -19,7 +19,7 @@ from services.router.errors import OwnershipLost, WorkbenchUnavailable
 from services.router.reasons import Reason
 from services.router.store.database import Db, connect
 from services.router.store.dispatch import backlog_cities, unsent_messages
-from services.router.store.intake import Batch, Position, claim, take_in
+from services.router.store.intake import Batch, Position, aim, claim, partitions_behind, take_in, taken_away
 from services.router.task_message import task_id_of
 from services.router.workbench_client import DispatchAnswer
 from services.transport.postgres import migrate
@@ -481,6 +481,48 @@ def test_a_batch_counts_once_however_often_it_is_read(db: Db) -> None:
     with pytest.raises(OwnershipLost):
         take_in(db, batch, NOW_MS)
     assert claim(db, [key], "router-0")[key] == Position(next_offset=5, epoch=2)
+
+
+def test_while_facts_may_be_unread_records_are_stored_and_decided_later(world: World) -> None:
+    """The message of a moment must not go by facts of which half are still to be read."""
+    world.customer()
+    m = moment(rule_id="FT3", channel="SMS")
+    take_in(world.db, Batch(moments=[m]), NOW_MS, may_decide=False)
+    assert world.row(m["moment_id"]) == ("PENDING", "undecided")
+    contacts = [contact(event_id=f"k{i}", channel="SMS", outcome="DELIVERED") for i in (1, 2)]
+    take_in(world.db, Batch(contacts=contacts), NOW_MS, may_decide=False)
+    world.dispatcher.decide_due()
+    assert world.row(m["moment_id"]) == ("PENDING", "sms_cap")
+
+
+def test_a_new_fact_makes_its_customer_fall_due(world: World) -> None:
+    m = moment()
+    world.read(moments=[m])
+    assert world.row(m["moment_id"]) == ("PENDING", "customer_unknown")
+    value = encode("kairos.events.v1.CustomerEvent", customer(1))
+    record = decode_record(decode.CUSTOMERS, value, [("log_offset", b"1")])
+    take_in(world.db, Batch(customers=[record]), NOW_MS, may_decide=False)
+    assert world.row(m["moment_id"]) == ("PENDING", "customer_unknown")
+    world.turn()
+    assert world.row(m["moment_id"]) == ("CARD", "on_card")
+
+
+def test_a_claimed_partition_is_behind_until_the_end_its_owner_saw(db: Db) -> None:
+    key = ("kairos.contacts.v1", 0)
+    claim(db, [key], "router-0")
+    mine = claim(db, [key], "router-1")
+    assert partitions_behind(db) == 1
+    aim(db, {key: (Position(next_offset=0, epoch=1), 0)})
+    assert partitions_behind(db) == 1, "an earlier owner has nothing to say"
+    aim(db, {key: (mine[key], 5)})
+    take_in(db, Batch(before=mine, after={key: 4}), NOW_MS)
+    assert partitions_behind(db) == 1
+    now = {key: Position(next_offset=4, epoch=mine[key].epoch)}
+    take_in(db, Batch(before=now, after={key: 5}), NOW_MS)
+    assert partitions_behind(db) == 0
+    assert taken_away(db, now) == []
+    claim(db, [key], "router-0")
+    assert taken_away(db, now) == [key]
 
 
 def test_the_order_of_task_events_and_moments_does_not_matter(db: Db) -> None:
