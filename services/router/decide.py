@@ -98,7 +98,7 @@ def _waiting(moment: Moment, facts: CustomerFacts, now_ms: int, *, sent_now: int
 def _change(moment: Moment, verdict: Verdict, facts: CustomerFacts, now_ms: int) -> list[RowChange]:
     """The row as it should be, or nothing when it is so already."""
     is_ready = verdict.reason in READY
-    ready_at_ms = (moment.ready_at_ms or now_ms) if is_ready else None
+    ready_at_ms = (moment.ready_at_ms or moment.ready_since_ms or now_ms) if is_ready else None
     due_at_ms = _due_at_ms(moment, verdict, facts, now_ms)
     after = (verdict.row_state, verdict.reason, verdict.waits_until_ms, due_at_ms, ready_at_ms)
     if after == (moment.row_state, moment.reason, moment.waits_until_ms, moment.due_at_ms, moment.ready_at_ms):

@@ -75,6 +75,7 @@ class Moment:
     declined_by: tuple[str, ...] = ()
     missed_by: tuple[str, ...] = ()
     due_at_ms: int = 0
+    ready_since_ms: int | None = None  # what ready_at was before it was handed out
 
     @property
     def is_handed_out(self) -> bool:

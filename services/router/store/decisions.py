@@ -20,7 +20,8 @@ MESSAGE_SOURCE = "kairos-router"
 _UPDATE = """
 UPDATE moments m SET row_state = r.row_state, reason = r.reason, waits_until = r.waits_until, due_at = r.due_at,
     ready_at = r.ready_at, rank_base = r.rank_base, waited_for = r.waited_for, city = coalesce(r.city, m.city),
-    owner_manager_id = r.owner, changed_at = %(now)s
+    owner_manager_id = r.owner, changed_at = %(now)s,
+    ready_since = CASE WHEN r.reason IN ('dispatching', 'on_card') THEN m.ready_since END
 FROM json_to_recordset(%(rows)s::json) AS r(moment_id text, row_state text, reason text, waits_until bigint,
     due_at bigint, ready_at bigint, rank_base double precision, waited_for text, city text, owner text)
 WHERE m.moment_id = r.moment_id

@@ -42,8 +42,8 @@ ON CONFLICT (task_id) DO UPDATE SET version = excluded.version, city = excluded.
 WHERE NOT c.is_open AND excluded.version > c.version
 """
 _TAKE_MOMENTS = """
-UPDATE moments m SET reason = 'dispatching', task_id = r.task_id, ready_at = NULL, rank_base = NULL, waits_until = NULL,
-    due_at = m.expires_at, detail = '', changed_at = %(now)s
+UPDATE moments m SET reason = 'dispatching', task_id = r.task_id, ready_since = m.ready_at, ready_at = NULL,
+    rank_base = NULL, waits_until = NULL, due_at = m.expires_at, detail = '', changed_at = %(now)s
 FROM (SELECT c.task_id, unnest(c.moment_ids) AS moment_id
       FROM json_to_recordset(%(rows)s::json) AS c(task_id text, moment_ids text[])) AS r
 WHERE m.moment_id = r.moment_id

@@ -13,7 +13,7 @@ from services.router.task_events import IN_WORK
 _MOMENTS = """
 SELECT moment_id, revision, customer_id, rule_id, moment_group, dimension, state, priority, channel, detected_at,
        expires_at, earliest_contact_at, history, risk_score, supersedes, row_state, reason, waits_until, ready_at,
-       task_id, declined_by, missed_by, due_at
+       task_id, declined_by, missed_by, due_at, ready_since
 FROM moments WHERE customer_id = ANY(%s) AND row_state <> 'LEDGER' AND reason <> 'worked'
 """
 _CUSTOMERS = """
@@ -100,6 +100,7 @@ def _moment(row: tuple[Any, ...]) -> Moment:
         declined_by=tuple(row[20]),
         missed_by=tuple(row[21]),
         due_at_ms=row[22],
+        ready_since_ms=row[23],
     )
 
 

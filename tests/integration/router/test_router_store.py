@@ -525,6 +525,21 @@ def test_a_claimed_partition_is_behind_until_the_end_its_owner_saw(db: Db) -> No
     assert taken_away(db, now) == [key]
 
 
+@pytest.mark.parametrize("reason", [Reason.NO_CAPACITY, Reason.MANAGER_AWAY])
+def test_a_card_that_was_refused_goes_on_ageing(world: World, reason: Reason) -> None:
+    """What waited must not lose its place, nor its owner new patience, because a manager was full."""
+    world.customer()
+    m = moment()
+    world.read(moments=[m])
+    world.workbench.answers[task_id_of(m["moment_id"])] = ("refused", reason)
+    for _ in range(2):
+        world.clock.advance(HOUR_MS // 2)
+        world.capacity.managers["m1"] = ManagerCapacity(manager_id="m1", city="NJ")
+        world.turn()
+        assert world.row(m["moment_id"]) == ("PENDING", reason.value)
+        assert world.db.execute("SELECT ready_at FROM moments").fetchone() == (NOW_MS,)
+
+
 def test_the_order_of_task_events_and_moments_does_not_matter(db: Db) -> None:
     """The same facts in any order of arrival end in the same rows (contacts and gates apart, all at one instant)."""
     results = set()
