@@ -16,6 +16,9 @@ CUSTOMERS: Final = "kairos.customers.v1"
 CONTACTS: Final = "kairos.contacts.v1"
 TASK_EVENTS: Final = "kairos.task-events.v1"
 ALL_TOPICS: Final = (MOMENTS, MOMENTS_BULK, CUSTOMERS, CONTACTS, TASK_EVENTS)
+LAST_INSTANT_MS: Final = 253_402_214_400_000  # the last day of the year 9999: what calendars can reckon with
+LAST_BIGINT: Final = 2**63 - 1
+_MOMENT_INSTANTS: Final = ("occurred_at", "detected_at", "earliest_contact_at", "expires_at")
 VISITED_ZONE_ATTRIBUTE: Final = "visited_time_zone"
 
 
@@ -37,6 +40,9 @@ def decode_record(topic: str, value: bytes | None, headers: Sequence[tuple[str, 
         raise Unusable(str(exc.reason)) from exc
     if record["customer_id"] <= 0:
         raise Unusable("customer_id_invalid")
+    for name in _MOMENT_INSTANTS if topic in (MOMENTS, MOMENTS_BULK) else ("occurred_at",):
+        if record[name] is not None and not 0 <= record[name] <= LAST_INSTANT_MS:
+            raise Unusable("instant_out_of_range")
     if topic in (MOMENTS, MOMENTS_BULK):
         return _moment(record)
     if topic == CUSTOMERS:
@@ -65,7 +71,15 @@ def _customer(record: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> d
     offset = dict(headers).get("log_offset", b"")
     if not offset.isdigit():
         raise Unusable("log_offset_missing")
-    record["log_offset"] = int(offset)
+    record["log_offset"] = _bigint(offset, "log_offset_out_of_range")
     record["visited_zone"] = record["attributes"].get(VISITED_ZONE_ATTRIBUTE) or None
     record["refused_groups"] = [group.lower() for group in record["refused_groups"]]
     return record
+
+
+def _bigint(digits: bytes, fault: str) -> int:
+    """A number that PostgreSQL can hold; digits without end are not even read."""
+    number = int(digits) if len(digits) <= 19 else LAST_BIGINT + 1
+    if number > LAST_BIGINT:
+        raise Unusable(fault)
+    return number

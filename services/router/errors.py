@@ -14,6 +14,14 @@ class OwnershipLost(RouterError):
         self.partition = partition
 
 
+class RecordsRejected(RouterError):
+    """PostgreSQL cannot hold or reckon with what a batch says; nothing of it was stored. Find and park the record."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the database refuses a value: {reason}")
+        self.reason = reason
+
+
 class LogTooShort(RouterError):
     """A partition ends before the stored offset: topics and database do not belong together. The process stops."""
 

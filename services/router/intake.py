@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from services.clock import Clock
 from services.router import metrics
 from services.router.decode import CONTACTS, CUSTOMERS, MOMENTS, MOMENTS_BULK, TASK_EVENTS, Unusable, decode_record
-from services.router.errors import OwnershipLost
+from services.router.errors import OwnershipLost, RecordsRejected
 from services.router.store.database import Db
 from services.router.store.decisions import Outcome
 from services.router.store.intake import Batch, Position, take_in
@@ -72,25 +72,22 @@ class Intake:
         found = {key: records for key, records in found.items() if key in positions}
         if not found:
             return None
-        may_decide = self._source.is_current
-        batch, letters = build_batch(found, positions)
-        if letters:
-            self._parking.park(letters)
-            for record, reason in letters:
-                metrics.DEAD_LETTERS.labels(reason).inc()
-                log.warning(
-                    "router.record.parked",
-                    extra={
-                        "topic": record.topic,
-                        "partition": record.partition,
-                        "offset": record.offset,
-                        "why": reason,
-                    },
-                )
+        try:
+            return self._store(db, found, positions)
+        except RecordsRejected as exc:
+            log.warning("router.batch.rejected", extra={"why": exc.reason})
+            return self._store_one_by_one(db, found)
+
+    def _store(
+        self, db: Db, found: dict[Key, list[Any]], positions: dict[Key, Position], *, parked: str | None = None
+    ) -> Outcome | None:
+        """Store these records and move on; None when a partition is lost. parked: park them for this reason instead."""
+        batch, letters = build_batch(found, positions, parked=parked)
+        self._park(letters)
         self._crash_point("decoded")
         try:
             with metrics.INTAKE_SECONDS.time():
-                outcome = take_in(db, batch, self._clock.now_ms(), may_decide=may_decide)
+                outcome = take_in(db, batch, self._clock.now_ms(), may_decide=self._source.is_current)
         except OwnershipLost as exc:
             log.warning("router.intake.ownership_lost", extra={"topic": exc.topic, "partition": exc.partition})
             self._source.lose(exc.topic, exc.partition, batch.before[exc.topic, exc.partition])
@@ -103,9 +100,37 @@ class Intake:
         metrics.count_outcome(outcome)
         return outcome
 
+    def _store_one_by_one(self, db: Db, found: dict[Key, list[Any]]) -> Outcome | None:
+        """Store what can be stored and park the rest; records of a partition stay in order."""
+        total = Outcome()
+        for key, records in sorted(found.items()):
+            for record in records:
+                positions = self._source.positions
+                if key not in positions:
+                    return total  # lost or assigned anew meanwhile: the next poll brings what is left
+                try:
+                    outcome = self._store(db, {key: [record]}, positions)
+                except RecordsRejected:
+                    outcome = self._store(db, {key: [record]}, positions, parked="refused_by_database")
+                if outcome is None:
+                    return total
+                total.add(outcome)
+        return total
 
-def build_batch(found: dict[Key, list[Any]], positions: dict[Key, Position]) -> tuple[Batch, list[tuple[Any, str]]]:
-    """The batch of these records, and those that cannot be used with why."""
+    def _park(self, letters: list[tuple[Any, str]]) -> None:
+        if not letters:
+            return
+        self._parking.park(letters)
+        for record, reason in letters:
+            metrics.DEAD_LETTERS.labels(reason).inc()
+            where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.warning("router.record.parked", extra={**where, "why": reason})
+
+
+def build_batch(
+    found: dict[Key, list[Any]], positions: dict[Key, Position], *, parked: str | None = None
+) -> tuple[Batch, list[tuple[Any, str]]]:
+    """The batch of these records, and those that cannot be used with why. parked: none can, for this reason."""
     batch = Batch()
     kinds = {
         MOMENTS: batch.moments,
@@ -117,6 +142,9 @@ def build_batch(found: dict[Key, list[Any]], positions: dict[Key, Position]) -> 
     letters: list[tuple[Any, str]] = []
     for key, records in sorted(found.items()):
         for record in records:
+            if parked is not None:
+                letters.append((record, parked))
+                continue
             try:
                 kinds[key[0]].append(decode_record(key[0], record.value, record.headers))
             except Unusable as exc:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.router.errors import OwnershipLost
+import psycopg
+
+from services.router.errors import OwnershipLost, RecordsRejected
 from services.router.model import COMPLAINT_RULE, SUSPENSION_RULE
 from services.router.reasons import CONTACTED
 from services.router.store import tasks
@@ -155,19 +157,23 @@ def take_in(db: Db, batch: Batch, now_ms: int, *, may_decide: bool = True) -> Ou
     """Store a batch, decide about all customers it touches and move the offsets, all or nothing.
 
     may_decide: False while facts about these customers may still be unread; they fall due instead, for decide_due().
-    Raises OwnershipLost when another instance has taken one of the partitions over.
+    Raises OwnershipLost when another instance has taken one of the partitions over, RecordsRejected when a value of a
+    record is none that PostgreSQL takes.
     """
     outcome = Outcome()
-    with mapped_errors(), db.transaction():
-        _check_ownership(db, batch.before)
-        touched = lock_customers(db, batch.customer_ids())
-        _store_records(db, batch, now_ms)
-        tasks.apply_events(db, batch.task_events, now_ms)
-        if may_decide:
-            _, outcome = decide_customers(db, touched, now_ms)
-        elif touched:
-            db.execute(_DEFER, [now_ms, touched])
-        _move_offsets(db, batch.after)
+    try:
+        with mapped_errors(), db.transaction():
+            _check_ownership(db, batch.before)
+            touched = lock_customers(db, batch.customer_ids())
+            _store_records(db, batch, now_ms)
+            tasks.apply_events(db, batch.task_events, now_ms)
+            if may_decide:
+                _, outcome = decide_customers(db, touched, now_ms)
+            elif touched:
+                db.execute(_DEFER, [now_ms, touched])
+            _move_offsets(db, batch.after)
+    except psycopg.DataError as exc:
+        raise RecordsRejected(type(exc).__name__) from exc
     return outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from services.router.capacity import ManagerCapacity
 from services.router.decode import decode_record
 from services.router.dispatch import Dispatcher
 from services.router.errors import OwnershipLost, WorkbenchUnavailable
+from services.router.intake import Intake
 from services.router.reasons import Reason
 from services.router.store.database import Db, connect
 from services.router.store.dispatch import backlog_cities, unsent_messages
@@ -538,6 +540,52 @@ def test_a_card_that_was_refused_goes_on_ageing(world: World, reason: Reason) ->
         world.turn()
         assert world.row(m["moment_id"]) == ("PENDING", reason.value)
         assert world.db.execute("SELECT ready_at FROM moments").fetchone() == (NOW_MS,)
+
+
+class Log:
+    """One poll of records, all of one topic's partition 0."""
+
+    def __init__(self, db: Db, topic: str, records: list[tuple[bytes, list[tuple[str, bytes]]]]) -> None:
+        self.key = (topic, 0)
+        self.positions = claim(db, [self.key], "router-0")
+        self.is_current = True
+        self.parked: list[tuple[int, str]] = []
+        self.records = [
+            SimpleNamespace(topic=topic, partition=0, offset=offset, value=value, headers=headers)
+            for offset, (value, headers) in enumerate(records)
+        ]
+
+    def poll(self, timeout_ms: int, max_records: int) -> dict[tuple[str, int], list[Any]]:
+        return {self.key: self.records}
+
+    def advance(self, after: dict[tuple[str, int], int]) -> None:
+        self.positions = {key: Position(end, self.positions[key].epoch) for key, end in after.items()}
+
+    def rewind(self) -> None: ...
+
+    def lose(self, topic: str, partition: int, position: Position) -> None:
+        raise AssertionError("nobody else is here")
+
+    def hold_bulk(self, hold: bool) -> None: ...
+
+    def park(self, letters: list[tuple[Any, str]]) -> None:
+        self.parked += [(record.offset, reason) for record, reason in letters]
+
+
+def test_a_value_that_the_database_refuses_is_parked_and_its_neighbours_go_on(
+    db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding bounds what it knows of; what slips through must not keep the router for ever."""
+    monkeypatch.setattr(decode, "LAST_BIGINT", 2**70)
+    name = "kairos.events.v1.CustomerEvent"
+    offsets = {1: b"1", 2: b"9223372036854775808", 3: b"3"}
+    records = [(encode(name, customer(i)), [("log_offset", offset)]) for i, offset in offsets.items()]
+    log = Log(db, decode.CUSTOMERS, records)
+    Intake(log, log, ManualClock(NOW_MS), batch_records=10).step(db, 0)
+    assert log.parked == [(1, "refused_by_database")]
+    assert log.positions[log.key].next_offset == 3
+    assert db.execute("SELECT customer_id FROM customers ORDER BY 1").fetchall() == [(1,), (3,)]
+    assert db.execute("SELECT next_offset FROM intake_positions").fetchone() == (3,)
 
 
 def test_the_order_of_task_events_and_moments_does_not_matter(db: Db) -> None:
