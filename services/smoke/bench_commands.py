@@ -34,13 +34,15 @@ class Bench:
     module: str
     about: str
     needs_stack: bool
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = ("--json",)
 
 
 BENCHES = {
     bench.name: bench
     for bench in (
-        Bench(name="engine", module="benchmarks.engine_alone", about="the engine in process", needs_stack=False),
+        Bench(
+            name="engine", module="benchmarks.engine_alone", about="the engine in process", needs_stack=False, args=()
+        ),
         Bench(name="detector", module="benchmarks.detector_first", about="Kafka to moments", needs_stack=False),
         Bench(name="ingest", module="benchmarks.ingest_doors", about="each door of ingest", needs_stack=True),
         Bench(name="latency", module="benchmarks.event_to_poll", about="event to waiting poll", needs_stack=True),
@@ -98,7 +100,7 @@ async def run_bench(each: Bench, home: Path) -> dict[str, Any] | None:
 def run_program(each: Bench, var_dir: Path) -> dict[str, Any] | None:
     """Run the program and read the last line of its output."""
     env = {**os.environ, "KAIROS_VAR_DIR": str(var_dir)}
-    command = [sys.executable, "-m", each.module, *each.args, "--json"]
+    command = [sys.executable, "-m", each.module, *each.args]
     try:
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, timeout=BENCH_SECONDS, check=False)
         figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
