@@ -59,7 +59,8 @@ class Fate:
                 body()
             except Exception as exc:  # the outermost loop of this thread
                 log.exception("router.thread.failed", extra={"loop": name})
-                self.fail(f"{name}: {type(exc).__name__}: {exc}"[:300])
+                first_line = str(exc).partition("\n")[0]  # what a database adds may quote rows
+                self.fail(f"{name}: {type(exc).__name__}: {first_line}"[:300])
 
         thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
