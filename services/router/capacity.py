@@ -67,6 +67,8 @@ class CapacityView:
 
     def __init__(self) -> None:
         self._managers: dict[str, ManagerCapacity] | None = None
+        self._told_at: dict[str, int] = {}
+        self.heard = 0  # counts what was told, so that an answer can be put before or after it
 
     @property
     def is_known(self) -> bool:
@@ -76,6 +78,8 @@ class CapacityView:
         """Take a snapshot; returns the cities in which anything changed."""
         before = self._managers or {}
         self._managers = {manager.manager_id: manager for manager in managers}
+        self.heard += 1
+        self._told_at = dict.fromkeys(self._managers, self.heard)
         changed = before.items() ^ self._managers.items()
         return frozenset(manager.city for _, manager in changed)
 
@@ -84,7 +88,9 @@ class CapacityView:
         if self._managers is None:
             return frozenset()
         cities: set[str] = set()
+        self.heard += 1
         for manager in managers:
+            self._told_at[manager.manager_id] = self.heard
             before = self._managers.get(manager.manager_id)
             if before != manager:
                 cities |= {manager.city} | ({before.city} if before else set())
@@ -95,9 +101,12 @@ class CapacityView:
         """The stream broke: nothing is known any more."""
         self._managers = None
 
-    def add_load(self, manager_id: str, units: int) -> None:
-        """Count a task that was just stored, until the workbench tells the new load itself."""
-        if self._managers is not None and manager_id in self._managers:
+    def add_load(self, manager_id: str, units: int, *, since: int) -> None:
+        """Count a task that was just stored, until the workbench tells the new load itself.
+
+        since: `heard` when the task was sent; what was told later counts the task already.
+        """
+        if self._managers is not None and manager_id in self._managers and self._told_at[manager_id] <= since:
             self._managers[manager_id] = self._managers[manager_id].with_task(units)
 
     def distrust(self, manager_id: str) -> None:

@@ -55,9 +55,13 @@ class SharedCapacity:
         with self._lock:
             return self._view.cities_with_room()
 
-    def add_load(self, manager_id: str, units: int) -> None:
+    def heard(self) -> int:
         with self._lock:
-            self._view.add_load(manager_id, units)
+            return self._view.heard
+
+    def add_load(self, manager_id: str, units: int, *, since: int) -> None:
+        with self._lock:
+            self._view.add_load(manager_id, units, since=since)
 
     def distrust(self, manager_id: str) -> None:
         with self._lock:

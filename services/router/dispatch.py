@@ -44,7 +44,9 @@ class Capacity(Protocol):
 
     def is_known(self) -> bool: ...
 
-    def add_load(self, manager_id: str, units: int) -> None: ...
+    def heard(self) -> int: ...
+
+    def add_load(self, manager_id: str, units: int, *, since: int) -> None: ...
 
     def distrust(self, manager_id: str) -> None: ...
 
@@ -155,11 +157,12 @@ class Dispatcher:
         """Second phase: send stored cards and store what the workbench answers; False when some went unanswered."""
         for first, end in batches([card.message for card in cards]):
             part = {card.task_id: card for card in cards[first:end]}
+            heard = self._capacity.heard()
             answers = self._workbench.dispatch([card.message for card in part.values()])
             self._crash_point("dispatched")
             now_ms = self._clock.now_ms()
             known = [_answer(part[a.task_id], a, now_ms) for a in answers if a.task_id in part]
-            self._learn(answers, part)
+            self._learn(answers, part, heard)
             outcome = store.store_results(self._db, known, now_ms)
             metrics.count_outcome(outcome)
             for answer in answers:
@@ -169,14 +172,14 @@ class Dispatcher:
                 return False
         return True
 
-    def _learn(self, answers: Iterable[DispatchAnswer], cards: dict[str, SentCard]) -> None:
+    def _learn(self, answers: Iterable[DispatchAnswer], cards: dict[str, SentCard], heard: int) -> None:
         """What the answers say about capacity, until the watch tells the same."""
         for answer in answers:
             card = cards.get(answer.task_id)
             if card is None:
                 continue
             if answer.outcome == "stored":
-                self._capacity.add_load(card.manager_id, card.units)
+                self._capacity.add_load(card.manager_id, card.units, since=heard)
             elif answer.reason in (Reason.NO_CAPACITY, Reason.MANAGER_AWAY):
                 self._capacity.distrust(card.manager_id)
 

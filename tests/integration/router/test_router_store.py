@@ -61,7 +61,10 @@ class Managers:
     def of_city(self, city: str) -> tuple[ManagerCapacity, ...]:
         return tuple(m for m in self.managers.values() if m.city == city and self.known)
 
-    def add_load(self, manager_id: str, units: int) -> None:
+    def heard(self) -> int:
+        return 0
+
+    def add_load(self, manager_id: str, units: int, *, since: int) -> None:
         self.managers[manager_id] = self.managers[manager_id].with_task(units)
 
     def distrust(self, manager_id: str) -> None:
