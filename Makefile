@@ -10,7 +10,7 @@ NAME ?= all
 ARGS ?=
 export PATH := $(CURDIR)/var/tools:$(PATH)
 
-.PHONY: help setup demo up down status test check static fast-tests test-integration smoke bench soak proto format test-tools
+.PHONY: help setup demo up down status test check static fast-tests test-integration smoke bench soak proto format lock test-tools
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ fast-tests:
 
 test: export KAIROS_REQUIRE_SERVERS := 1
 test: setup test-tools static ## every check and every tier of tests, with real servers
-	$(PYTEST) -m "not soak" $(ARGS)
+	$(PYTEST) -m "not soak" -n 2 --dist loadfile $(ARGS)
 
 test-integration: export KAIROS_REQUIRE_SERVERS := 1
 test-integration: setup ## the tests with real servers alone
@@ -66,6 +66,10 @@ soak: setup ## the long runs
 proto: setup ## generate stubs and reference pages from the contracts
 	$(RUN)/python -m schemas.generate
 	@echo generated
+
+lock: setup ## lock the dependencies of pyproject.toml again, with hashes
+	$(RUN)/python -m pip install -q uv
+	$(RUN)/uv pip compile -q --all-extras --generate-hashes pyproject.toml -o requirements.txt
 
 format: setup ## format and sort imports
 	$(RUN)/ruff format .
