@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 TOPIC: Final = "kairos.task-events.v1"
 BATCH: Final = 500
 _LOOK_SECONDS: Final = 0.25  # what other instances wrote is found within this
+_PROBE_SECONDS: Final = 3.0  # with nothing to publish Kafka is asked this often whether it is there
 _RETRY_SECONDS_FIRST: Final = 0.2
 _RETRY_SECONDS_LAST: Final = 2.0
 
@@ -30,6 +31,8 @@ class Producer(Protocol):
     """The part of the Kafka producer that the outbox needs."""
 
     async def publish(self, topic: str, records: list[OutRecord]) -> None: ...
+
+    async def is_reachable(self) -> bool: ...
 
 
 class OutboxPublisher:
@@ -40,6 +43,7 @@ class OutboxPublisher:
         self._producer = producer
         self._kafka = kafka
         self._news = asyncio.Event()
+        self._probe_at = 0.0  # monotonic
 
     def hear(self, news: News) -> None:
         """Look at once when something was written."""
@@ -60,12 +64,24 @@ class OutboxPublisher:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_SECONDS_LAST)
                 continue
-            self._kafka.answered()
+            await self._note_whether_kafka_answers(published)
             pause = _RETRY_SECONDS_FIRST
             if published < BATCH:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._news.wait()
+
+    async def _note_whether_kafka_answers(self, published: int) -> None:
+        """What was published is an answer; an empty outbox says nothing, so Kafka is asked now and then."""
+        if published:
+            self._kafka.answered()
+        elif time.monotonic() < self._probe_at:
+            return
+        elif await self._producer.is_reachable():
+            self._kafka.answered()
+        else:
+            self._kafka.lost()
+        self._probe_at = time.monotonic() + _PROBE_SECONDS
 
     async def publish_some(self) -> int:
         """Publish the oldest rows and delete them; returns how many. Raises TransportUnavailable, StoreUnavailable."""
