@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,18 @@ def test_the_printed_command_sends_the_first_event(stack: Running) -> None:
     assert '"accepted"' in answer.stdout, answer.stdout + answer.stderr
     wait_until(lambda: stack.status()["events_accepted"] == 1, seconds=20)
     wait_until(lambda: stack.status()["detector_lag_records"] == 0, seconds=30)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_promtool_finds_nothing_wrong_with_the_metrics(stack: Running, name: str) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool is not None, "make test-tools fetches promtool"
+    with urllib.request.urlopen(stack.endpoints()["metrics"][name], timeout=10) as answer:
+        page = answer.read()
+    assert f"kairos_{name}_".encode() in page
+    checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, timeout=30, check=False)
+    own = [line for line in (checked.stdout + checked.stderr).decode().splitlines() if line.startswith("kairos_")]
+    assert own == []
 
 
 @pytest.mark.parametrize("name", SERVICES)
