@@ -12,6 +12,17 @@ from services.router.store.database import Db, connect, mapped_errors
 SLOTS = 64
 
 
+def others_run(db: Db) -> bool:
+    """Whether more instances than this one hold a name."""
+    with mapped_errors():
+        row = db.execute(
+            "SELECT count(DISTINCT objid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND classid::bigint = hashtext('router.instance')::bigint & 4294967295"
+        ).fetchone()
+    return row is not None and int(row[0]) > 1
+
+
 class InstanceName:
     """Holds one slot while open. Raises TransportUnavailable."""
 

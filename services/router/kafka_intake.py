@@ -63,7 +63,11 @@ class KafkaIntake:
         self._holds_bulk = False
 
     def open(self) -> None:
-        """Connect and join. Raises TransportUnavailable."""
+        """Connect and join. Raises TransportUnavailable, also while a topic is missing.
+
+        The topics are looked up before the group is joined: a leader who does not know them yet shares out nothing, and
+        the client takes that for final.
+        """
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=self._bootstrap,
@@ -86,6 +90,12 @@ class KafkaIntake:
             raise TransportUnavailable("kafka", repr(exc)) from exc
         self.on_revoked()
         self._consumer.subscribe(list(ALL_TOPICS), listener=_Rebalance(self))
+        try:
+            missing = [topic for topic in ALL_TOPICS if not self._consumer.partitions_for_topic(topic)]
+        except KafkaError as exc:
+            raise TransportUnavailable("kafka", repr(exc)) from exc
+        if missing:
+            raise TransportUnavailable("kafka", f"no such topic: {', '.join(missing)}")
 
     def close(self) -> None:
         """Leave; never raises for a broker that is away."""
@@ -229,6 +239,7 @@ class KafkaIntake:
         """
         positions = self.positions
         if not positions:
+            self._ask()
             return {}
         tps = {TopicPartition(*key): position for key, position in positions.items()}
         try:
@@ -242,6 +253,13 @@ class KafkaIntake:
                 raise LogTooShort(tp.topic, tp.partition, end=ends[tp], stored=position.next_offset)
             lags[tp.topic] += max(ends[tp] - position.next_offset, 0)
         return lags
+
+    def _ask(self) -> None:
+        """Ask Kafka for anything: an instance without partitions would not notice that it is away."""
+        try:
+            self._consumer.end_offsets([TopicPartition(MOMENTS, 0)], timeout_ms=LAG_MS)
+        except KafkaError as exc:
+            raise TransportUnavailable("kafka", repr(exc)) from exc
 
     def on_revoked(self) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from services.router.contact_channel import ContactChannel
 from services.router.decode import ALL_TOPICS
 from services.router.dispatch import Dispatcher, Workbench
 from services.router.errors import WorkbenchRefused, WorkbenchUnavailable
+from services.router.instances import others_run
 from services.router.intake import Intake
 from services.router.kafka_intake import KafkaIntake
 from services.router.model import home_day
@@ -99,7 +100,10 @@ class Wake:
 
 
 class IntakeLoop:
-    """Takes records in and wakes the turns."""
+    """Takes records in and wakes the turns.
+
+    With more instances than partitions some have nothing to read: they stand by, which is no fault.
+    """
 
     def __init__(self, dsn: str, source: KafkaIntake, intake: Intake, wake: Wake, fate: Fate) -> None:
         self._dsn = dsn
@@ -145,7 +149,8 @@ class IntakeLoop:
         positions = self._source.positions
         for topic, partition in taken_away(db, positions):
             self._source.lose(topic, partition, positions[topic, partition])
-        self.fault = None if lags else "not assigned yet"
+        stands_by = not lags and self._source.is_member and others_run(db)
+        self.fault = None if lags or stands_by else "not assigned yet"
 
 
 class TurnLoop:

@@ -166,6 +166,31 @@ def test_two_instances_share_the_work_and_survive_each_other(rig: RouterRig) -> 
     assert rig.stop("two") == 0
 
 
+def test_an_instance_without_partitions_stands_by_and_takes_over(rig: RouterRig) -> None:
+    """Four partitions, five instances: one has nothing to read, is ready all the same, and sends nothing."""
+    names = ["one", "two", "three", "four", "five"]
+    for name in names:
+        rig.start(name)
+    for name in names:
+        rig.wait_until_ready(name, seconds=60)
+    rig.wait(lambda: len(owners(rig)) == 4, what="four owners")
+    assert all(rig.get("/readyz", name) is not None for name in names)
+    rig.publish(CUSTOMERS, [customer(2_900)], wait=True)
+    rig.publish(MOMENTS, [moment(2_900)], wait=True)
+    rig.workbench.wait_for_task()
+    for name in names[:4]:
+        rig.kill(name)
+    rig.publish(CUSTOMERS, [customer(2_901)], wait=True)
+    rig.publish(MOMENTS, [moment(2_901)], wait=True)
+    rig.wait(lambda: open_cards(rig, range(2_901, 2_902)) == {("CARD", "on_card"): 1}, seconds=40, what="the card")
+    assert rig.stop("five") == 0
+
+
+def owners(rig: RouterRig) -> set[str]:
+    """Who reads moments."""
+    return {row[0] for row in rig.rows("SELECT DISTINCT owner FROM intake_positions WHERE topic = 'kairos.moments.v1'")}
+
+
 def test_declined_and_missed_offers_come_back_to_others(rig: RouterRig) -> None:
     rig.start()
     rig.wait_until_ready()

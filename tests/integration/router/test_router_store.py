@@ -17,6 +17,7 @@ from services.router.capacity import ManagerCapacity
 from services.router.decode import decode_record
 from services.router.dispatch import Dispatcher
 from services.router.errors import OwnershipLost, WorkbenchUnavailable
+from services.router.instances import InstanceName, others_run
 from services.router.intake import Intake
 from services.router.reasons import Reason
 from services.router.store.database import Db, connect
@@ -543,6 +544,15 @@ def test_a_card_that_was_refused_goes_on_ageing(world: World, reason: Reason) ->
         world.turn()
         assert world.row(m["moment_id"]) == ("PENDING", reason.value)
         assert world.db.execute("SELECT ready_at FROM moments").fetchone() == (NOW_MS,)
+
+
+def test_an_instance_knows_whether_it_is_alone(dsn: str, db: Db) -> None:
+    """Only beside others is it in order that the group has nothing for it to read."""
+    with InstanceName(dsn):
+        assert not others_run(db)
+        with InstanceName(dsn):
+            assert others_run(db)
+        assert not others_run(db)
 
 
 class Log:
