@@ -30,8 +30,15 @@ class Unusable(Exception):
         self.reason = reason
 
 
-def decode_record(topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
-    """The row that a record stands for, as the store takes it. Raises Unusable."""
+def decode_record(
+    topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]], *, key: bytes | None = None
+) -> dict[str, Any]:
+    """The row that a record stands for, as the store takes it. Raises Unusable.
+
+    A customer without a value is one to forget: the row says only who, and since which log offset if that is known.
+    """
+    if value is None and topic == CUSTOMERS:
+        return _forgotten(key or b"", headers)
     if value is None:
         raise Unusable("no_value")
     try:
@@ -75,6 +82,17 @@ def _customer(record: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> d
     record["visited_zone"] = record["attributes"].get(VISITED_ZONE_ATTRIBUTE) or None
     record["refused_groups"] = [group.lower() for group in record["refused_groups"]]
     return record
+
+
+def _forgotten(key: bytes, headers: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    if not key.isdigit() or int(key[:20]) == 0:
+        raise Unusable("customer_id_invalid")
+    offset = dict(headers).get("log_offset", b"")
+    return {
+        "customer_id": _bigint(key, "customer_id_invalid"),
+        "log_offset": _bigint(offset, "log_offset_out_of_range") if offset.isdigit() else None,
+        "is_forgotten": True,
+    }
 
 
 def _bigint(digits: bytes, fault: str) -> int:

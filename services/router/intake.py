@@ -146,7 +146,7 @@ def build_batch(
                 letters.append((record, parked))
                 continue
             try:
-                kinds[key[0]].append(decode_record(key[0], record.value, record.headers))
+                kinds[key[0]].append(decode_record(key[0], record.value, record.headers, key=record.key))
             except Unusable as exc:
                 letters.append((record, exc.reason))
         batch.before[key] = positions[key]

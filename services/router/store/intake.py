@@ -79,6 +79,11 @@ ON CONFLICT (customer_id) DO UPDATE SET log_offset = excluded.log_offset, city =
     visited_zone = excluded.visited_zone
 WHERE excluded.log_offset > c.log_offset
 """
+_FORGET = """
+DELETE FROM customers c
+USING json_to_recordset(%(rows)s::json) AS r(customer_id bigint, log_offset bigint)
+WHERE c.customer_id = r.customer_id AND c.log_offset < coalesce(r.log_offset, c.log_offset + 1)
+"""
 _CONTACTS = """
 INSERT INTO contacts (source, event_id, customer_id, channel, direction, outcome, dimension, occurred_at)
 SELECT r.source, r.event_id, r.customer_id, r.channel, r.direction, r.outcome, r.dimension, r.occurred_at
@@ -101,7 +106,7 @@ class Batch:
     """Decoded records of one poll, and for each partition where it stood before and where it stands after."""
 
     moments: list[dict[str, Any]] = field(default_factory=list)
-    customers: list[dict[str, Any]] = field(default_factory=list)  # with log_offset and visited_zone
+    customers: list[dict[str, Any]] = field(default_factory=list)  # with log_offset, visited_zone or is_forgotten
     contacts: list[dict[str, Any]] = field(default_factory=list)
     task_events: list[dict[str, Any]] = field(default_factory=list)
     before: dict[tuple[str, int], Position] = field(default_factory=dict)
@@ -187,6 +192,26 @@ def newest_revisions(moments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     return [_moment_row(record) for record in newest.values()]
 
 
+def newest_customers(records: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Of records in their order: what each customer is now, and whom to forget first.
+
+    The highest log offset counts; one to forget without an offset ends all before it.
+    """
+    newest: dict[int, dict[str, Any]] = {}
+    forgotten: dict[int, dict[str, Any]] = {}
+    for record in records:
+        customer_id, offset = record["customer_id"], record["log_offset"]
+        known = max(seen.get(customer_id, {}).get("log_offset") or -1 for seen in (newest, forgotten))
+        if offset is not None and offset <= known:
+            continue
+        if record.get("is_forgotten"):
+            newest.pop(customer_id, None)
+            forgotten[customer_id] = record
+        else:
+            newest[customer_id] = record
+    return list(newest.values()), list(forgotten.values())
+
+
 _COLUMNS = (
     "moment_id", "revision", "customer_id", "rule_id", "group", "dimension", "state", "priority", "channel",
     "occurred_at", "detected_at", "earliest_contact_at", "expires_at", "history", "risk_score", "supersedes", "city",
@@ -211,8 +236,10 @@ def _store_records(db: Db, batch: Batch, now_ms: int) -> None:
         if gates:
             db.execute(_GATES, {"rows": rows_json(gates)})
     if batch.customers:
-        newest = {record["customer_id"]: record for record in sorted(batch.customers, key=lambda r: r["log_offset"])}
-        db.execute(_CUSTOMERS, {"rows": rows_json(list(newest.values()))})
+        newest, forgotten = newest_customers(batch.customers)
+        if forgotten:
+            db.execute(_FORGET, {"rows": rows_json(forgotten)})
+        db.execute(_CUSTOMERS, {"rows": rows_json(newest)})
     if batch.contacts:
         db.execute(_CONTACTS, {"rows": rows_json(batch.contacts)})
 

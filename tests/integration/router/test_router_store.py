@@ -546,6 +546,35 @@ def test_a_card_that_was_refused_goes_on_ageing(world: World, reason: Reason) ->
         assert world.db.execute("SELECT ready_at FROM moments").fetchone() == (NOW_MS,)
 
 
+def test_a_forgotten_customer_is_contacted_no_more(world: World) -> None:
+    world.customer(1, log_offset=5)
+    world.customer(2, log_offset=5)
+    called, texted = moment(1), moment(2, "FT3", channel="SMS")
+    world.read(moments=[called])
+    world.turn()
+    assert world.row(called["moment_id"]) == ("CARD", "on_card")
+    world.read(customers=[decode_record(decode.CUSTOMERS, None, [], key=key) for key in (b"1", b"2")])
+    world.turn()
+    assert [item[2] for item in world.workbench.rescinded] == ["customer_unknown"]
+    world.read(moments=[texted])
+    assert world.row(texted["moment_id"]) == ("PENDING", "customer_unknown")
+    world.customer(2, log_offset=6)
+    assert world.row(texted["moment_id"]) == ("LEDGER", "sent_by_sms")
+
+
+def test_forgetting_goes_by_the_log_offset_where_it_is_told(world: World) -> None:
+    world.customer(1, log_offset=5)
+    world.read(customers=[decode_record(decode.CUSTOMERS, None, [("log_offset", b"4")], key=b"1")])
+    assert world.db.execute("SELECT customer_id FROM customers").fetchall() == [(1,)]
+    value = encode("kairos.events.v1.CustomerEvent", customer(1))
+    older, newer = (decode_record(decode.CUSTOMERS, value, [("log_offset", offset)]) for offset in (b"6", b"8"))
+    gone = decode_record(decode.CUSTOMERS, None, [("log_offset", b"7")], key=b"1")
+    world.read(customers=[gone, older])
+    assert world.db.execute("SELECT customer_id FROM customers").fetchall() == []
+    world.read(customers=[newer, gone])
+    assert world.db.execute("SELECT log_offset FROM customers").fetchall() == [(8,)]
+
+
 def test_an_instance_knows_whether_it_is_alone(dsn: str, db: Db) -> None:
     """Only beside others is it in order that the group has nothing for it to read."""
     with InstanceName(dsn):
@@ -564,7 +593,7 @@ class Log:
         self.is_current = True
         self.parked: list[tuple[int, str]] = []
         self.records = [
-            SimpleNamespace(topic=topic, partition=0, offset=offset, value=value, headers=headers)
+            SimpleNamespace(topic=topic, partition=0, offset=offset, key=b"", value=value, headers=headers)
             for offset, (value, headers) in enumerate(records)
         ]
 

@@ -39,6 +39,23 @@ def test_an_instant_that_no_calendar_holds_is_unusable(topic: str, record: dict[
         decode_record(topic, encode(NAMES[topic], record), [])
 
 
+def test_a_customer_without_a_value_is_one_to_forget() -> None:
+    row = decode_record(decode.CUSTOMERS, None, [], key=b"7")
+    assert row == {"customer_id": 7, "log_offset": None, "is_forgotten": True}
+    assert decode_record(decode.CUSTOMERS, None, [("log_offset", b"9")], key=b"7")["log_offset"] == 9
+
+
+@pytest.mark.parametrize("key", [None, b"", b"seven", b"0", b"-7", b"9" * 30])
+def test_nobody_is_forgotten_by_a_key_that_is_no_customer(key: bytes | None) -> None:
+    with pytest.raises(Unusable, match="customer_id_invalid"):
+        decode_record(decode.CUSTOMERS, None, [], key=key)
+
+
+def test_a_moment_without_a_value_is_unusable() -> None:
+    with pytest.raises(Unusable, match="no_value"):
+        decode_record(decode.MOMENTS, None, [], key=b"7")
+
+
 def test_the_last_instant_is_usable() -> None:
     record = moment(expires_at=LAST_INSTANT_MS)
     assert decode_record(decode.MOMENTS, encode(NAMES[decode.MOMENTS], record), [])["expires_at"] == LAST_INSTANT_MS
