@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from schemas.cities import CITIES, SEGMENTS
 from schemas.codec import Undecodable, decode
-from schemas.limits import EARLIEST_MS
+from schemas.limits import EARLIEST_MS, EVENT_BYTES_MAX
 from services.detector.engine import walk, wire
 from services.detector.engine.layout import INT32_MAX
 
@@ -32,6 +32,8 @@ unknown."""
 TIERS = ("UNKNOWN", "TOP", "HIGH", "MID", "LOW")
 LUNAR = 2
 _CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
+_TEXT_BYTES_MAX = 1024
+"""Of a text that the state keeps; the walk takes no longer one either."""
 _TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
 
 
@@ -206,6 +208,8 @@ def _read_alone(chunk: DecodedChunk, records: Sequence[RawRecord], status: npt.N
 def _decoded(record: RawRecord) -> tuple[str, dict[str, Any]]:
     if record.value is None:
         raise _Refused("no_value")
+    if len(record.value) > EVENT_BYTES_MAX:  # its copy, or the page that keeps it, might be more than a broker takes
+        raise _Refused("record_too_large")
     found = decode(record.value, allowed=wire.RECORDS.keys())
     if found.name == "kairos.control.v1.Tick":
         if record.key is not None:
@@ -222,7 +226,8 @@ def _fill_row(chunk: DecodedChunk, i: int, kind: int, fields: Mapping[str, Any],
         raise _Refused("key_mismatch")
     if not (customer >= 1 and 1 <= len(event_id) <= 64 and 1 <= len(source) <= 32):
         raise _Refused("out_of_range")
-    if not (EARLIEST_MS <= fields["occurred_at"] < wire.LATEST_MS and 0 <= fields["ingested_at"] < wire.LATEST_MS):
+    if not (EARLIEST_MS <= fields["occurred_at"] < wire.LATEST_MS
+            and EARLIEST_MS <= fields["ingested_at"] < wire.LATEST_MS):  # fmt: skip
         raise _Refused("out_of_range")
     chunk.kind[i], chunk.customer[i], chunk.history[i] = kind, customer, fields["history"]
     chunk.occurred[i], chunk.ingested[i] = fields["occurred_at"], fields["ingested_at"]
@@ -251,6 +256,8 @@ def _number(kind: int, name: str, value: Any, *, source: str, texts: dict[int, s
             raise _Refused("out_of_range")
         return walk.cycle_number(value)
     if isinstance(value, str):
+        if len(value.encode()) > _TEXT_BYTES_MAX:
+            raise _Refused("out_of_range")
         key = wire.source_text_key(source, value) if source else wire.text_key(value)
         texts[key] = value
         return key

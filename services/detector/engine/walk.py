@@ -10,6 +10,7 @@ import numpy as np
 
 from schemas.limits import EARLIEST_MS
 from services.detector.engine.jit import entry, kernel
+from services.detector.engine.layout import INT32_MAX
 from services.detector.engine.wire import (
     ACCEPTED,
     ALONE,
@@ -19,6 +20,7 @@ from services.detector.engine.wire import (
     ENUM,
     FNV_OFFSET,
     FNV_PRIME,
+    INT_BITS,
     IS_TICK,
     KEYED_WITH_SOURCE,
     LATEST_MS,
@@ -143,7 +145,7 @@ def _texts_bits(data: Any, p: Any, end: Any, capabilities: Any) -> Any:
     bits = 0
     for _ in range(count):
         size, p = _varint(data, p, end)
-        if p < 0 or size < 0 or p + size > end or not _is_ascii(data, p, p + size):
+        if p < 0 or size < 0 or size > end - p or not _is_ascii(data, p, p + size):
             return 0, -1
         key = mixed(hash_bytes(data, p, p + size, np.uint64(FNV_OFFSET)))
         for bit in range(capabilities.size):
@@ -195,6 +197,8 @@ def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece ke
                         return False
             if type_ == ENUM and (value < 0 or value >= steps[k, 3]):
                 return False
+            if type_ != ENUM and steps[k, 3] == INT_BITS and (value > INT32_MAX or value < -INT32_MAX - 1):
+                return False
             if is_text:
                 start, stop = p, p + value
                 if value < 0 or value > 1024 or stop > end or not _is_ascii(data, start, stop):
@@ -232,7 +236,7 @@ def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece ke
     code[i] = bits
     if event_end - event < 1 or event_end - event > 64 or source_end - source < 1 or source_end - source > 32:
         return False
-    if occurred[i] < EARLIEST_MS or occurred[i] >= LATEST_MS or ingested[i] < 0 or ingested[i] >= LATEST_MS:
+    if occurred[i] < EARLIEST_MS or occurred[i] >= LATEST_MS or ingested[i] < EARLIEST_MS or ingested[i] >= LATEST_MS:
         return False
     ident[i] = mixed(hash_bytes(data, event, event_end, seed))
     if kind != USAGE:

@@ -55,6 +55,8 @@ PAYLOAD_COLUMNS = 5
 TO_CODE = 5
 TO_CUSTOMER, TO_OCCURRED, TO_INGESTED, TO_HISTORY, TO_EVENT_ID, TO_SOURCE, TO_NOTHING = range(6, 13)
 LONG, BOOLEAN, ENUM, TEXT, NULL_LONG, NULL_TEXT, TEXTS, STOP = range(8)
+INT_BITS = 32
+"""In place of the number of symbols: a whole number of the schema's `int`, which has no more bits than that."""
 
 _COMMON = {
     "customer_id": (TO_CUSTOMER, 0),
@@ -180,13 +182,13 @@ def _type(avro: Any) -> tuple[int, int]:
     if isinstance(avro, list):
         assert avro[0] == "null"
         assert len(avro) == 2
-        inner, _ = _type(avro[1])
-        return {LONG: NULL_LONG, TEXT: NULL_TEXT}[inner], 0
+        inner, bits = _type(avro[1])
+        return {LONG: NULL_LONG, TEXT: NULL_TEXT}[inner], bits
     if isinstance(avro, dict):
         if avro["type"] == "enum":
             return ENUM, len(avro["symbols"])
         return (TEXTS, 0) if avro["type"] == "array" else _type(avro["type"])
-    return {"long": LONG, "int": LONG, "boolean": BOOLEAN, "string": TEXT}[avro], 0
+    return {"long": LONG, "int": LONG, "boolean": BOOLEAN, "string": TEXT}[avro], INT_BITS if avro == "int" else 0
 
 
 @kernel

@@ -80,6 +80,9 @@ def test_texts_that_are_not_ascii_are_read_alone() -> None:
         (b"42", value_of("usage", event_id="e" * 65), "out_of_range"),
         (b"42", value_of("usage", occurred_at=1), "out_of_range"),
         (b"42", value_of("usage", occurred_at=2**60), "out_of_range"),
+        (b"42", value_of("usage", ingested_at=0), "out_of_range"),
+        (b"42", value_of("handset-change", device_model="机" * 400), "out_of_range"),
+        (b"42", value_of("complaint", area="x" * 300_000), "record_too_large"),
         (b"42", value_of("bill", cycle="2026-13"), "out_of_range"),
         (b"7", encode("kairos.control.v1.Tick", {"now": 1, "rules_offset": 0}), "tick_with_key"),
         (None, encode("kairos.control.v1.Tick", {"now": -1, "rules_offset": 0}), "out_of_range"),
@@ -91,6 +94,33 @@ def test_one_bad_record_is_isolated_with_its_reason(key: bytes | None, value: by
     assert [(p.offset, p.key, p.value, p.reason) for p in chunk.poison] == [(1, key, value, reason)]
     assert chunk.offset.tolist() == [0, 2]
     assert (chunk.first_offset, chunk.next_offset) == (0, 3)
+
+
+@pytest.mark.parametrize("size", [-1, 65, 2**31, 2**62, 2**63 - 1, -(2**63)])
+def test_a_text_of_a_list_that_says_a_senseless_length_is_poison(size: int) -> None:
+    """In a compiled walk without bounds such a length once read far outside of the record, which ends the process."""
+    value = value_of("handset-change", capabilities=["4G"])
+    assert value.count(b"\x02\x044G\0") == 1
+    damaged = value.replace(b"\x02\x044G\0", b"\x02" + zigzag(size) + b"4G\0")
+    assert len(decode_chunk(0, [Raw(0, b"42", damaged)]).poison) == 1
+
+
+@pytest.mark.parametrize(("day", "is_date"), [(2**31 - 1, True), (2**31, False), (-(2**31), True), (-(2**40), False)])
+def test_a_date_has_32_bits(day: int, is_date: bool) -> None:
+    value = value_of("service-order", effective_on=20_000)
+    assert value.count(zigzag(20_000)) == 1
+    chunk = decode_chunk(0, [Raw(0, b"42", value.replace(zigzag(20_000), zigzag(day)))])
+    assert [p.reason for p in chunk.poison] == ([] if is_date else ["invalid_body"])
+
+
+def zigzag(number: int) -> bytes:
+    """A whole number as Avro writes it."""
+    left, found = (number << 1) ^ (number >> 63), bytearray()
+    left &= 2**64 - 1
+    while left > 127:
+        found.append(left & 127 | 128)
+        left >>= 7
+    return bytes([*found, left])
 
 
 def test_event_of_another_topic_is_poison() -> None:
