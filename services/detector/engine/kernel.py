@@ -151,7 +151,10 @@ def _roll(st: Any, s: Any, newest_word: Any, now: Any, size: Any, first: Any, ki
 
 @inlined
 def add_usage(st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> Any:
-    """Add a usage record to the rings; False when its day is no longer kept."""
+    """Add a usage record to the rings; False when its day is no longer kept. An amount counts within 0..2^31-1."""
+    quantity = min(max(quantity, np.int64(0)), np.int64(INT32_MAX))
+    charge = min(max(charge, np.int64(0)), np.int64(INT32_MAX))
+    out_of_bundle = min(max(out_of_bundle, np.int64(0)), np.int64(INT32_MAX))
     hour = (at + TZ_MS) // HOUR_MS
     day = hour // 24
     month = np.int64(months[day - DAY0])

@@ -85,6 +85,8 @@ class Partition:
             done = tick.row
             self._apply_tick(tick, rules, applied)
         self._apply_events(chunk, slots, done, chunk.events, rules, applied)
+        if chunk.ticks:  # not before the last event: texts of later ones would be forgotten before they are referred to
+            self._forget_texts()
         self.next_offset = max(self.next_offset, chunk.next_offset)
         applied.counts = {name: int(n) for name, n in zip(COUNT_NAMES, self._counts, strict=True) if n}
         return applied
@@ -179,13 +181,13 @@ class Partition:
         if before and self.tick_now_ms > before:
             self._catch_up(before if had_rules else max(before, self.tick_now_ms - 1), tick.offset, rules, applied)
         self._look_at_due(tick.offset, is_quiet, self._in_force(self.tick_now_ms, rules), applied)
-        self._forget_texts()
 
     def _catch_up(
         self, after_ms: int, offset: int, rules: Mapping[int, CompiledRuleSet], applied: Applied
     ) -> None:  # fmt: skip
         """Judge the calendar rules for every nominal hour in (after, now], in order of time."""
-        minutes = self._in_force(None, rules).nominal_minutes
+        announced = [rules[o] for o in rules if o <= self.rules_offset]  # an older one holds until the newest does
+        minutes = tuple({minute for each in announced for minute in each.nominal_minutes})
         for at, day, _minute in calendars.nominal_instants(after_ms, self.tick_now_ms, minutes):
             rule_set = self._in_force(at, rules)
             mask = rule_set.mask_at(at, day)

@@ -122,8 +122,9 @@ def _new_rule(document: Document, known: list[Rule]) -> Rule:
         raise document.error(("id",), f"another document has the id {rule.id} already")
     if len(known) >= _RULES_MAX:
         raise document.error(("id",), f"more than {_RULES_MAX} rules")
-    numbers = sum(
-        sum(part is not None for part in (e.observed, e.observed_text, e.baseline, e.threshold)) for e in rule.evidence
+    numbers = max(
+        sum(part is not None for e in told for part in (e.observed, e.observed_text, e.baseline, e.threshold))
+        for told in (rule.evidence, rule.resolved_evidence)
     )
     if numbers + len(rule.tells) > NUMBERS_MAX // 2:
         raise document.error(("evidence",), f"more than {NUMBERS_MAX // 2} numbers in evidence and tells")

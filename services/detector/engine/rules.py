@@ -202,9 +202,8 @@ class _Reader:
         return rule
 
     def _check(self, rule: Rule) -> None:
-        evidence = max(rule.evidence, rule.resolved_evidence, key=len)
-        texts = [e for e in evidence if e.observed_text] + [t for t in rule.tells if t.value.type == "text"]
-        if len(texts) > TEXTS_MAX:
+        texts = max(sum(e.observed_text is not None for e in told) for told in (rule.evidence, rule.resolved_evidence))
+        if texts + sum(t.value.type == "text" for t in rule.tells) > TEXTS_MAX:
             raise self._error(("evidence",), f"more than {TEXTS_MAX} texts")
         if rule.slot is not None and rule.episode not in (BY_DAY, BY_HANDSET):
             raise self._error(("episode",), "calendar rules have the episodes day or handset")

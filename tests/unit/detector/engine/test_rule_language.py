@@ -147,6 +147,42 @@ def test_a_new_rule_is_data_and_starts_warm() -> None:
     assert moment["rule_version"] == "province@2"
 
 
+@pytest.mark.parametrize(
+    ("entry", "times", "says"),
+    [
+        ("{name: a%d, unit: text, text: line_status}", 5, "texts"),
+        ("{name: a%d, unit: seconds, observed: running_week}", 40, "numbers"),
+    ],
+)
+def test_what_an_end_tells_is_bounded_too(entry: str, times: int, says: str) -> None:
+    """More than there are columns would be written past the row of the finding, in compiled code without bounds."""
+    listed = "resolved_evidence: [" + ", ".join(entry % n for n in range(times)) + "]\nrest:"
+    documents = changed("an7.yaml", "resolved_evidence:", listed)
+    text = documents["rules/an7.yaml"]
+    cut = text[: text.index("rest:")] + text[text.index("tells:") :]
+    with pytest.raises(RuleError, match=says):
+        compile_rule_set({**documents, "rules/an7.yaml": cut}, "x@1")
+
+
+def test_hours_of_the_set_that_still_holds_are_judged_when_a_later_one_has_others() -> None:
+    later = compile_rule_set(changed("sp1.yaml", '"00:05"', '"00:07"'), "province@2", AT + 40 * DAY)
+    log = Log()
+    log.profile(AT, birthday="09-10")
+    log.tick(AT)
+    partition = Partition(0)
+    sets = {0: shipped(), 5: later}
+    from schemas.codec import encode
+    from services.detector.decode import decode_chunk
+    from tests.reference.logs import Raw
+
+    partition.apply(decode_chunk(0, raw_records(log.entries)), sets)
+    ticks = [
+        Raw(2 + n, None, encode("kairos.control.v1.Tick", {"now": AT + n * DAY, "rules_offset": 5})) for n in range(6)
+    ]
+    found = partition.apply(decode_chunk(0, ticks), sets).moments
+    assert [(m["rule_id"], m["rule_version"]) for m in found] == [("SP1", "province@1")]
+
+
 def test_a_set_holds_from_its_own_time_and_from_the_tick_that_announces_it() -> None:
     later = compile_rule_set(shipped_documents(), "province@2", AT + DAY)
     partition, log = Partition(0), Log()

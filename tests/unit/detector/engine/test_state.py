@@ -95,6 +95,33 @@ def test_texts_nobody_refers_to_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(partition._texts.values()) == sorted(["m-29", *(f"k{n}" for n in range(22, 30))])
 
 
+def test_texts_of_events_behind_a_tick_of_the_same_chunk_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.detector.engine.partition._TEXTS_AT_LEAST", 4)
+    log = Log()
+    log.tick(AT)
+    for number in range(12):
+        log.profile(AT + number, owner_manager_id=f"m-{number}")
+    log.tick(AT + 60_000)
+    log.event("complaint", AT + 61_000, complaint_id="behind", state="OPENED", topic="SPAM")
+    partition = Partition(0)
+    partition._texts_limit = 4
+    (moment,) = apply_in_chunks(partition, raw_records(log.entries))
+    assert (moment["owner_manager_id"], moment["parameters"]["complaint_id"]) == ("m-11", "behind")
+
+
+@pytest.mark.parametrize("amount", [-1, -(2**62), 2**62, 2**63 - 1])
+def test_amounts_that_no_door_lets_in_neither_wrap_nor_spill(amount: int) -> None:
+    log = Log()
+    log.profile(AT)
+    log.event("usage", AT, service="VOICE", quantity=60, charge_fen=7)
+    for service in ("VOICE", "DATA"):
+        log.event("usage", AT + 1, service=service, quantity=amount, charge_fen=amount, out_of_bundle_fen=amount)
+    _, partition = run_engine(log.entries)
+    rings = partition._store.records[0, offsets(RECORD)["HOURS"] :]
+    assert int(rings.min()) >= 0
+    assert 7 in rings or amount > 0
+
+
 def test_one_customer_with_very_many_events_is_bounded() -> None:
     log = Log()
     log.profile(AT)
