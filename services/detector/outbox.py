@@ -13,6 +13,8 @@ from services.transport.kafka_producer import OutRecord
 
 Lane = tuple[str, int]
 """Topic and partition."""
+APPEND_RECORDS_MAX = 4_096
+"""Records of one append, and so of one deadline: all moments of a Monday in one would miss it, at every restart."""
 
 
 class Appender(Protocol):
@@ -78,13 +80,20 @@ class Outbox:
         while self._waiting:
             batch, self._waiting = self._waiting, {}
             put = self._put
-            sends: list[Awaitable[int]] = [
-                self._producer.append(topic, partition, records) for (topic, partition), records in batch.items()
-            ]
-            await asyncio.gather(*sends)
-            self._records -= sum(map(len, batch.values()))
+            for first in range(0, max(map(len, batch.values())), APPEND_RECORDS_MAX):
+                await self._append(
+                    {lane: records[first : first + APPEND_RECORDS_MAX] for lane, records in batch.items()}
+                )
             self._acknowledged = put
             self._moved.set()
+
+    async def _append(self, batch: dict[Lane, list[OutRecord]]) -> None:
+        sends: list[Awaitable[int]] = [
+            self._producer.append(topic, partition, records) for (topic, partition), records in batch.items() if records
+        ]
+        await asyncio.gather(*sends)
+        self._records -= sum(map(len, batch.values()))
+        self._moved.set()
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
         self._task = None

@@ -23,6 +23,9 @@ MOMENTS_TOPIC = "kairos.moments.v1"
 CUSTOMERS_TOPIC = "kairos.customers.v1"
 DEAD_LETTERS_TOPIC = "kairos.dead-letters.detector.v1"
 MOMENT = "kairos.moments.v1.Moment"
+DEAD_LETTER_BYTES_MAX = 990_000
+"""Brokers take larger records than our producer may send. A longer undecodable one is cut, its key left out; its whole
+is in the log as long as that is kept."""
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +154,9 @@ def dead_letter(partition: int, poison: Poison) -> OutRecord:
     if poison.key is not None:
         headers.append(("key", bytes(poison.key)))
     value = None if poison.value is None else bytes(poison.value)
+    if len(value or b"") + len(poison.key or b"") > DEAD_LETTER_BYTES_MAX:
+        headers = [*headers[:4], ("cut_from_bytes", b"%d" % len(value or b""))]
+        value = (value or b"")[:DEAD_LETTER_BYTES_MAX]
     return OutRecord(f"{EVENTS_TOPIC}/{partition}/{poison.offset}".encode(), value, headers)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from schemas.codec import encode
 from services.detector.errors import LogTorn
-from services.detector.outbox import Outbox
+from services.detector.outbox import APPEND_RECORDS_MAX, Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import DEAD_LETTERS_TOPIC, MOMENTS_TOPIC, Pause, Shard
+from services.transport.kafka_lanes import checked_size
 from services.transport.kafka_producer import OutRecord
 from tests.doubles.counting_engine import ENGINE, CountingPartition
 
@@ -122,6 +123,38 @@ async def test_poison_keeps_its_bytes_and_tells_where_it_was() -> None:
     assert headers["topic"] == b"kairos.events.v1"
     assert headers["key"] == b"key"
     assert headers["reason"]
+
+
+async def test_poison_as_large_as_a_broker_takes_is_cut_and_passed() -> None:
+    broker = Broker()
+    broker.is_open.set()
+    shard = make(broker)
+    assert shard.apply([Record(0, b"k" * 30_000, b"\x01" * 1_010_000)], ENGINE, {}) is None
+    await shard.outbox.until(shard.outbox.ticket)
+    ((_, _, record),) = broker.appended
+    checked_size(DEAD_LETTERS_TOPIC, [record])
+    assert dict(record.headers)["cut_from_bytes"] == b"1010000"
+
+
+async def test_very_many_outputs_go_in_appends_of_bounded_size() -> None:
+    """Each append has one deadline; all moments of a Monday in one would miss it, and again after the restart."""
+    sizes: list[int] = []
+    appended: list[OutRecord] = []
+
+    class Counting:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+            sizes.append(len(records))
+            appended.extend(records)
+            await asyncio.sleep(0)
+            return len(records)
+
+    outbox = Outbox(Counting(), records_max=5, on_failure=fail)
+    many = [OutRecord(None, b"%d" % n) for n in range(2 * APPEND_RECORDS_MAX + 1)]
+    outbox.put("t", 0, many)
+    await outbox.until(outbox.ticket)
+    assert sizes == [APPEND_RECORDS_MAX, APPEND_RECORDS_MAX, 1]
+    assert appended == many
+    assert outbox.records == 0
 
 
 async def test_rules_that_are_not_loaded_stop_before_the_tick() -> None:
