@@ -122,7 +122,7 @@ class KafkaIntake:
     def is_current(self) -> bool:
         """True when all that was there at the assignment is stored; never without an assignment."""
         with self._lock:
-            return bool(self._positions) and self._ends is not None and not self._behind(FACTS | {MOMENTS})
+            return bool(self._positions) and not self._is_blind() and not self._behind(FACTS | {MOMENTS})
 
     @property
     def records_behind(self) -> int:
@@ -136,8 +136,8 @@ class KafkaIntake:
         with self._lock:
             if not self._positions:
                 return None
-            if self._ends is None:
-                return "the ends of the partitions are not known yet"
+            if self._is_blind():
+                return "the ends of the partitions are not known yet, or another instance has taken some"
         behind = self.records_behind
         return f"catching up: {behind} records before the first decision" if behind else None
 
@@ -163,6 +163,10 @@ class KafkaIntake:
     def hold_bulk(self, hold: bool) -> None:
         """Leave the bulk topic alone while urgent moments come, or read it again, from the next poll on."""
         self._holds_bulk = hold
+
+    def _is_blind(self) -> bool:
+        """True while it is not known what there is to read; the caller holds the lock."""
+        return self._ends is None or bool(self._lost)
 
     def _behind(self, topics: Collection[str]) -> int:
         """Records between the stored positions and the ends seen; the caller holds the lock."""
@@ -195,9 +199,10 @@ class KafkaIntake:
         """Moments wait for facts; the bulk topic waits for the moments of the start, and for urgent ones later."""
         with self._lock:
             waits = set()
-            if self._ends is None or self._behind(FACTS):
+            is_blind = self._is_blind()
+            if is_blind or self._behind(FACTS):
                 waits.add(MOMENTS)
-            if self._holds_bulk or self._ends is None or self._behind(FACTS | {MOMENTS}):
+            if is_blind or self._holds_bulk or self._behind(FACTS | {MOMENTS}):
                 waits.add(MOMENTS_BULK)
         moments = {tp for tp in self._consumer.assignment() if tp.topic in (MOMENTS, MOMENTS_BULK)}
         paused = self._consumer.paused()
