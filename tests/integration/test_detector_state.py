@@ -115,13 +115,13 @@ class _Raw:
 
 @pytest.fixture(scope="module")
 def numbers() -> list[int]:
-    return list(range(16))
+    return list(range(17))
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A broker with a partition for every test of this module."""
-    with running_kafka(tmp_path_factory.mktemp("kafka"), partitions=16) as server:
+    with running_kafka(tmp_path_factory.mktemp("kafka"), partitions=17) as server:
         yield server
 
 
@@ -248,6 +248,35 @@ async def test_of_two_interleaved_writers_the_newest_copy_of_each_page_counts(be
     await sleeping
     start, rows = await bench.loaded_rows()
     assert start == 100, "the zombie's manifest is the last"
+    assert rows == bench.rows
+
+
+async def test_an_older_page_that_a_frozen_writer_puts_into_a_turn_counts_for_nothing(bench: Bench) -> None:
+    await bench.grow(100)
+    await bench.turn()
+    older = [OutRecord(None, each.value) for each in await bench.state() if decode(each.value).name == PAGE]
+    await bench.grow(100)
+
+    class Joined:
+        """The owner's producer; after its second page the older ones come in between."""
+
+        appends = 0
+
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+            self.appends += 1
+            if self.appends == 3:
+                await bench.append_state(older)
+            return await bench.producer.append(topic, partition, records)
+
+    async def commit() -> None: ...
+
+    writer = TurnWriter(
+        bench.shard, engine=ENGINE, producer=Joined(), trimmer=bench.admin, commit=commit, turn_seconds=1, chaos=CutAt()
+    )
+    await writer.write(spread_seconds=0)
+    start, rows = await bench.loaded_rows()
+    assert len(older) > 2
+    assert start == 200
     assert rows == bench.rows
 
 
