@@ -38,7 +38,9 @@ def declared() -> Iterator[tuple[str, str, ast.Call]]:
                         yield module.name.split(".")[1], name, node
 
 
-@pytest.mark.parametrize(("service", "name", "call"), list(declared()), ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize(
+    ("service", "name", "call"), list(declared()), ids=lambda each: each if isinstance(each, str) else ""
+)
 def test_metric_says_service_unit_help_and_no_person(service: str, name: str, call: ast.Call) -> None:
     prefix = {"workbench_api": "workbench"}.get(service, service)
     assert name.startswith(f"kairos_{prefix}_")
