@@ -13,6 +13,9 @@ from services.simulator.span import Session, Span
 from services.simulator.stories import an1, an4, an7, ft2, gates, ns2, sp1
 from services.simulator.truth import Truth
 
+# Whose moments the truth tells completely; about other rules the plan says nothing.
+RULE_STORIES = (an4, ft2, an1, an7, sp1, ns2)
+COVERED_RULES = frozenset(stories.RULE for stories in RULE_STORIES)
 # Customers kept for one of each story; calls come on top.
 STORY_CUSTOMERS = 110
 CALL_STORY = "an4/call"
@@ -41,6 +44,8 @@ class Plan:
     ordinary: tuple[Customer, ...]
     stories: tuple[Story, ...]
     truth: tuple[Truth, ...]
+    # Rules of which the truth has every moment.
+    covers: frozenset[str] = COVERED_RULES
 
     @property
     def people(self) -> tuple[Customer, ...]:
@@ -78,8 +83,8 @@ def build_plan(
     reserved = STORY_CUSTOMERS + calls_per_session * len(sessions)
     assert customers > reserved, f"a province of this plan needs more than {reserved} customers"
     cast = Cast(people=province.customers[-reserved:], span=span, seed=seed)
-    for rule in (an4, ft2, an1, an7, sp1, ns2, gates):
-        rule.plant(cast)
+    for stories in (*RULE_STORIES, gates):
+        stories.plant(cast)
     for session in sessions:
         an4.plant_calls(cast, day=session.day, part=session.part, count=calls_per_session)
     check_story_events_are_due_in_sessions(cast, sessions)

@@ -39,11 +39,12 @@ def planted_found(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_else_found(evidence: Evidence) -> Iterator[str]:
-    """Every moment has a row in the truth file, and every row no more than one moment."""
+    """Every moment of a covered rule has a row in the truth file, and every row no more than one moment."""
     truth = {row.key for row in evidence.truth}
     ids: dict[tuple[int, str, str], set[str]] = defaultdict(set)
     for moment in first_revisions(evidence).values():
-        ids[moment_key(moment)].add(moment["moment_id"])
+        if moment["rule_id"] in evidence.covers:
+            ids[moment_key(moment)].add(moment["moment_id"])
     for key, moment_ids in sorted(ids.items()):
         if key not in truth:
             yield f"found but not planted: {key}"

@@ -105,6 +105,8 @@ class Evidence:
     dead_letters: Sequence[DeadLetter] = ()
     poison: Sequence[bytes] = ()
     truth: Sequence[Expected] = ()
+    # Rules of which the truth has every moment; it says nothing about others.
+    covers: frozenset[str] = frozenset()
     moment_rows: Sequence[MomentRow] = ()
     messages: Sequence[Message] = ()
     managers: Sequence[ManagerLimit] = ()

@@ -92,6 +92,7 @@ def evidence_of(record: RunRecord, topics: TopicContents, tables: TableContents,
             )
             for row in plan.truth
         ],
+        covers=plan.covers,
         moment_rows=tables.moment_rows,
         messages=tables.messages,
         managers=tables.managers,

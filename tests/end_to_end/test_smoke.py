@@ -66,6 +66,6 @@ def test_all_checks_hold_although_every_process_is_killed_in_mid_stream(tmp_path
     assert line["checks"].keys() >= CHECKS
     assert {name for name, holds in line["checks"].items() if not holds} == set(), said[-4_000:]
     assert code == 0
-    assert line["moments"].keys() == {"AN1", "AN4", "AN7", "FT2", "NS2", "SP1"}
+    assert line["moments"].keys() >= {"AN1", "AN4", "AN7", "FT2", "NS2", "SP1"}
     assert line["completions"] > 0
     assert line["event_to_poll_ms"]["p50"] is not None

@@ -106,12 +106,13 @@ def test_no_birthday_falls_on_the_first_day(plan: Plan) -> None:
     assert not [person for person in plan.people if person.birthday and person.birthday.endswith(first)]
 
 
-def test_truth_rows_are_unique_and_cover_the_six_rules(plan: Plan) -> None:
+def test_truth_rows_are_unique_and_there_are_some_of_every_covered_rule(plan: Plan) -> None:
     assert max(Counter(row.key for row in plan.truth).values()) == 1
-    assert {row.rule_id for row in plan.truth} == {"AN4", "FT2", "AN1", "AN7", "SP1", "NS2"}
+    assert {row.rule_id for row in plan.truth} == plan.covers
+    assert plan.covers >= {"AN4", "FT2", "AN1", "AN7", "SP1", "NS2"}
 
 
 def test_every_rule_has_near_misses(plan: Plan) -> None:
-    for rule in ("an4", "ft2", "an1", "an7", "sp1", "ns2"):
+    for rule in sorted(rule_id.lower() for rule_id in plan.covers):
         silent = [s for s in plan.stories if s.name.startswith(f"{rule}/") and not s.truth and s.name != "an4/call"]
         assert silent, rule

@@ -87,6 +87,7 @@ HOLDS = Evidence(
     truth=[
         Expected(customer_id=CUSTOMER, rule_id="AN4", nominal_date="2026-09-07", final_state="RAISED", final_priority=2)
     ],
+    covers=frozenset({"AN4", "FT2"}),
     moment_rows=[MomentRow(moment_id="m1", rule_id="AN4", row_state="CARD", reason="worked")],
     managers=[ManagerLimit(manager_id="m-NJ-01", capacity_units=100)],
     completed=frozenset({"t1"}),
@@ -176,6 +177,13 @@ VIOLATIONS: list[tuple[str, Evidence]] = [
 @pytest.mark.parametrize(("name", "evidence"), VIOLATIONS, ids=[f"{n}-{i}" for i, (n, _) in enumerate(VIOLATIONS)])
 def test_check_fails_on_a_violation(name: str, evidence: Evidence) -> None:
     assert list(checks.CHECKS[name](evidence))
+
+
+def test_a_moment_of_a_rule_that_the_truth_does_not_cover_is_left_alone() -> None:
+    more = replace(HOLDS, moments=[moment(), moment(moment_id="m2", rule_id="AN13")])
+
+    assert not list(checks.nothing_else_found(more))
+    assert list(checks.nothing_else_found(replace(more, covers=more.covers | {"AN13"})))
 
 
 def test_logs_with_a_phone_number_fail(tmp_path: Path) -> None:
