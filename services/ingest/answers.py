@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.json_form.faults import Rejection
 from schemas.reasons import Reason
-from services.ingest.faults import Rejection
 
 _ACCEPTED = b'{"outcome":"accepted"}'
 _encode = msgspec.json.Encoder().encode

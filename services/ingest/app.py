@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from schemas.json_form.validation import DoorRules
 from services.clock import Clock
 from services.ingest.admission import Admission
 from services.ingest.bounded_http import http_server, listening_socket
@@ -15,7 +16,6 @@ from services.ingest.grpc_door import GrpcDoor
 from services.ingest.http_door import HttpDoor
 from services.ingest.publish import EventPublisher
 from services.ingest.settings import IngestSettings, read_secret
-from services.ingest.validation import DoorRules
 from services.telemetry.health import Health, HealthServer
 from services.transport.errors import TransportError
 from services.transport.kafka_producer import KafkaProducer

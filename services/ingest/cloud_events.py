@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from schemas.json_form.faults import Fault, Rejection, rejected, type_word
 from schemas.reasons import Reason
-from services.ingest.faults import Fault, Rejection, rejected, type_word
 
 SPEC_VERSION = "1.0"
 HEADER_PREFIX = "ce-"

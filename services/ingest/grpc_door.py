@@ -17,13 +17,13 @@ from grpc_status import rpc_status
 from kairos.ingest.v1 import ingest_pb2 as pb
 
 from schemas.events import KINDS
+from schemas.json_form.validation import DoorRules
 from schemas.reasons import Reason
 from services.ingest import metrics
 from services.ingest.admission import Admission
 from services.ingest.errors import BrokersUnavailable, Draining, Overloaded, RequestRefused
 from services.ingest.grpc_events import parse_request, raw_event, response
 from services.ingest.publish import EventPublisher
-from services.ingest.validation import DoorRules
 from services.transport.grpc_channel import server_options
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from google.protobuf.message import DecodeError
 from kairos.ingest.v1 import ingest_pb2 as pb
 
 from schemas.events import KIND_OF_PROTO_BODY
+from schemas.json_form.faults import Fault, Rejection, rejected
+from schemas.json_form.validation import INSTANT_FIELDS
 from schemas.limits import BATCH_EVENTS_MAX
 from schemas.reasons import Reason
 from services.ingest.errors import RequestRefused
-from services.ingest.faults import Fault, Rejection, rejected
 from services.ingest.publish import RawEvent
-from services.ingest.validation import INSTANT_FIELDS
 
 # The contract adds the unit to instants; JSON has them without.
 _RENAMED = {f"{name}_ms": name for name in INSTANT_FIELDS}

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from schemas.events import KINDS
+from schemas.json_form.validation import DoorRules
 from schemas.reasons import Reason
 from services.ingest import metrics
 from services.ingest.admission import RETRY_SECONDS, Admission, Admitted
@@ -26,7 +27,6 @@ from services.ingest.errors import BrokersUnavailable, Draining, Overloaded, Req
 from services.ingest.help_page import help_response
 from services.ingest.json_events import json_body, json_event, json_lines
 from services.ingest.publish import EventPublisher, RawEvent
-from services.ingest.validation import DoorRules
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from schemas.codec import encode
+from schemas.json_form.faults import Rejection, rejected
+from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.reasons import Reason
 from services.clock import Clock
 from services.ingest import metrics
 from services.ingest.errors import BrokersUnavailable
-from services.ingest.faults import Rejection, rejected
-from services.ingest.validation import VALIDATORS, DoorRules
 from services.transport.errors import TransportUnavailable
 from services.transport.kafka_producer import OutRecord
 from services.transport.murmur2 import partitions_of

@@ -22,7 +22,7 @@ PURE = (
     "services/workbench_api/leases.py",
     "services/workbench_api/states.py",
     "services/workbench_api/access.py",
-    "services/ingest/validation.py",
+    "schemas/json_form/validation.py",
     "services/ingest/mapping.py",
 )
 IMPURE_LIBRARIES = (

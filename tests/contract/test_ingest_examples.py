@@ -8,9 +8,9 @@ import pytest
 
 from schemas.codec import decode, encode
 from schemas.events import KINDS
-from services.ingest.checks import instant_ms
-from services.ingest.faults import Rejection
-from services.ingest.validation import VALIDATORS, DoorRules
+from schemas.json_form.checks import instant_ms
+from schemas.json_form.faults import Rejection
+from schemas.json_form.validation import VALIDATORS, DoorRules
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 NOW_MS = instant_ms("2026-09-07T10:00:00+08:00") or 0

@@ -14,11 +14,11 @@ import pytest
 from schemas import codec
 from schemas.errors import Unencodable
 from schemas.events import KIND_OF_RECORD
+from schemas.json_form.faults import Rejection
+from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.lock import file_stem
 from schemas.reasons import Reason
 from schemas.registry import REGISTRY
-from services.ingest.faults import Rejection
-from services.ingest.validation import VALIDATORS, DoorRules
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 LOCK_FILE = EXAMPLES.parent / "registry.lock.json"

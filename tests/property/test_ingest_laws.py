@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from schemas.codec import decode, encode
 from schemas.events import KINDS
+from schemas.json_form.faults import Rejection
+from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.reasons import Reason
-from services.ingest.faults import Rejection
 from services.ingest.json_events import json_event
 from services.ingest.publish import RawEvent, prepare
-from services.ingest.validation import VALIDATORS, DoorRules
 
 NOW_MS = 1_788_746_400_000
 RULES = DoorRules(phone_key=b"k" * 32)

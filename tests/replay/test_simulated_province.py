@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from schemas.events import KINDS
-from services.ingest.validation import DoorRules, KindValidator
+from schemas.json_form.validation import DoorRules, KindValidator
 from services.simulator.events import Event
 from services.simulator.plan import Plan, build_plan
 from services.simulator.span import Span

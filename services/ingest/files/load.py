@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from schemas.json_form.faults import Rejection
+from schemas.json_form.validation import DoorRules
 from services.ingest import metrics
 from services.ingest.errors import BrokersUnavailable
-from services.ingest.faults import Rejection
 from services.ingest.files.checkpoint import Progress, write_progress
 from services.ingest.files.pacing import Pacer
 from services.ingest.files.sources import Batch, Item
 from services.ingest.publish import EventPublisher, Prepared, RawEvent
-from services.ingest.validation import DoorRules
 from services.transport.errors import TransportUnavailable
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 

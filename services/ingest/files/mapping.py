@@ -13,11 +13,11 @@ from string import Formatter
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from schemas.json_form.faults import Fault, Rejection
+from schemas.json_form.phones import keyed_id
 from schemas.reasons import Reason
-from services.ingest.faults import Fault, Rejection
 from services.ingest.files.plain import Reader
 from services.ingest.files.units import converted
-from services.ingest.phones import keyed_id
 
 Row = Mapping[str, Any]
 LINE, FILE = "$line", "$file"

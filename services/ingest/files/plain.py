@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.events import EventKind, Field, FieldType
+from schemas.json_form.faults import Fault
 from schemas.reasons import Reason
-from services.ingest.faults import Fault
 
 LIST_SEPARATOR = "|"
 _TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from schemas.events import KINDS, OWN_FIELD_PREFIX, EventKind
+from schemas.json_form.faults import Fault, Rejection, shown_name
+from schemas.json_form.validation import DoorRules
 from services.ingest.errors import FileRefused
-from services.ingest.faults import Fault, Rejection, shown_name
 from services.ingest.files.checkpoint import Progress, load_identity
 from services.ingest.files.load import LoadPlan
 from services.ingest.files.mapping import FILE, LINE, CsvForm, FileMapping, row_mapper
 from services.ingest.files.mapping_check import columns_used
 from services.ingest.files.plain import readers_of
 from services.ingest.files.sources import Batch, csv_batches, csv_columns, ndjson_batches, parquet_batches
-from services.ingest.validation import DoorRules
 
 ROWS_PER_BATCH = 5_000
 _FORMATS = {

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from schemas.json_form.faults import Rejection, rejected
 from schemas.limits import EVENT_BYTES_MAX
 from schemas.reasons import Reason
 from services.ingest.errors import FileRefused
-from services.ingest.faults import Rejection, rejected
 from services.ingest.files.mapping import FILE, LINE, CsvForm
 from services.ingest.files.plain import plain
 from services.ingest.json_events import json_event

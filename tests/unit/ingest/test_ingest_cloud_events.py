@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from schemas.json_form.faults import Rejection
 from schemas.reasons import Reason
 from services.ingest.cloud_events import is_json_type, raw_of_binary, raw_of_structured
-from services.ingest.faults import Rejection
 
 ENVELOPE: dict[str, Any] = {
     "specversion": "1.0",

@@ -2,9 +2,9 @@
 
 import pytest
 
+from schemas.json_form.faults import Rejection
 from schemas.reasons import Reason
 from services.ingest.errors import RequestRefused
-from services.ingest.faults import Rejection
 from services.ingest.json_events import json_body, json_event, json_lines
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from schemas.events import KINDS
+from schemas.json_form.faults import Rejection
+from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.reasons import Reason
 from services.ingest.errors import MappingFault
-from services.ingest.faults import Rejection
 from services.ingest.files.mapping import row_mapper
 from services.ingest.files.mapping_check import load_mapping
 from services.ingest.files.plain import readers_of
-from services.ingest.validation import VALIDATORS, DoorRules
 
 SAMPLES = Path(__file__).parents[3] / "services" / "ingest" / "samples"
 KEY = b"k" * 32

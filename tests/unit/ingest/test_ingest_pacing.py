@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
+from schemas.json_form.validation import DoorRules
 from services.ingest.files import pacing
 from services.ingest.files.checkpoint import Progress
 from services.ingest.files.load import FileLoad, LoadPlan
 from services.ingest.files.pacing import Pacer
 from services.ingest.files.sources import Item, Position
 from services.ingest.settings import FileSettings
-from services.ingest.validation import DoorRules
 
 
 async def test_a_load_that_waits_says_so_and_can_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

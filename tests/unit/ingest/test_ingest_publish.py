@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode
+from schemas.json_form.validation import DoorRules
 from schemas.reasons import Reason
 from services.clock import ManualClock
 from services.ingest.admission import Admission
 from services.ingest.errors import BrokersUnavailable, Draining, Overloaded
 from services.ingest.publish import EventPublisher, RawEvent, prepare
-from services.ingest.validation import DoorRules
 from services.transport.errors import TransportUnavailable
 from services.transport.kafka_producer import OutRecord
 from services.transport.murmur2 import partition_of

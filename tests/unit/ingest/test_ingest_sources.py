@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from schemas.json_form.faults import Rejection
 from schemas.reasons import Reason
 from services.ingest.errors import FileRefused
-from services.ingest.faults import Rejection
 from services.ingest.files.checkpoint import Progress, load_identity, read_progress, write_progress
 from services.ingest.files.mapping import CsvForm
 from services.ingest.files.plan import FileOptions, open_file

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from schemas.json_form.faults import Fault, Rejection
+from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.reasons import Reason
-from services.ingest.faults import Fault, Rejection
-from services.ingest.validation import VALIDATORS, DoorRules
 
 NOW_MS = 1_788_746_400_000  # 2026-09-07T10:00:00+08:00
 KEY = b"k" * 32

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.events import KINDS, OWN_FIELD_PREFIX, EventKind, FieldType
+from schemas.json_form.checks import check_for, date_of
+from schemas.json_form.faults import Fault, Rejection, rejected, shown_name, type_word
+from schemas.json_form.phones import phone_forms
 from schemas.limits import FUTURE_TOLERANCE_MS
 from schemas.reasons import Reason
-from services.ingest.checks import check_for, date_of
-from services.ingest.faults import Fault, Rejection, rejected, shown_name, type_word
-from services.ingest.phones import phone_forms
 
 Record = dict[str, Any]
 _FAULTS_MAX = 32

@@ -10,11 +10,11 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from schemas.events import Field, FieldType
+from schemas.json_form.countries import COUNTRIES
+from schemas.json_form.faults import Fault, type_word
+from schemas.json_form.phones import normalise_mobile
 from schemas.limits import EARLIEST_MS
 from schemas.reasons import Reason
-from services.ingest.countries import COUNTRIES
-from services.ingest.faults import Fault, type_word
-from services.ingest.phones import normalise_mobile
 
 Check = Callable[[Any], Any]
 """Takes a value that is not None; returns what goes into the Avro form, or a Fault."""
