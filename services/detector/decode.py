@@ -34,7 +34,8 @@ LUNAR = 2
 _CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
 _TEXT_BYTES_MAX = 1024
 """Of a text that the state keeps; the walk takes no longer one either."""
-_TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
+TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
+"""Payload columns whose texts findings tell, by kind."""
 
 
 class RawRecord(Protocol):
@@ -164,7 +165,7 @@ def _ends(parts: Sequence[bytes]) -> Int64s:
 
 def _collect_texts(chunk: DecodedChunk, status: npt.NDArray[np.int8], spans: Int64s, joined: bytes) -> None:
     """Note what the text keys stand for, of the rare kinds whose texts findings tell."""
-    for kind, columns in _TEXTS_OF_KIND.items():
+    for kind, columns in TEXTS_OF_KIND.items():
         for row in np.flatnonzero((chunk.kind == kind) & (status == wire.ACCEPTED)):
             for column in columns:
                 key = int(chunk.payload[row, column])
@@ -193,7 +194,7 @@ def _read_alone(chunk: DecodedChunk, records: Sequence[RawRecord], status: npt.N
         keep[i] = True
         if kind == wire.CUSTOMER:
             chunk.payload[i, wire.A] = len(profiles)
-            profiles.append(_profile(fields, chunk.texts))
+            profiles.append(profile_row(fields, chunk.texts))
             assert record.key is not None
             assert record.value is not None
             chunk.customers.append((record.key, record.value, record.offset))
@@ -236,7 +237,7 @@ def _fill_row(chunk: DecodedChunk, i: int, kind: int, fields: Mapping[str, Any],
     payload, code = [0] * wire.PAYLOAD_COLUMNS, 0
     for name, (place, flag) in wire.PLACES[kind].items():
         is_keyed = flag == wire.KEYED_WITH_SOURCE and place < wire.PAYLOAD_COLUMNS
-        texts = chunk.texts if place in _TEXTS_OF_KIND.get(kind, ()) else {}
+        texts = chunk.texts if place in TEXTS_OF_KIND.get(kind, ()) else {}
         value = _number(kind, name, fields[name], source=source if is_keyed else "", texts=texts)
         if place < wire.PAYLOAD_COLUMNS:
             payload[place] = value
@@ -271,7 +272,7 @@ def capability_bits(words: Sequence[str]) -> int:
     return sum(1 << bit for bit, word in enumerate(wire.CAPABILITIES) if word in words)
 
 
-def _profile(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
+def profile_row(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
     """Return a customer record as the columns of the state."""
     tier = TIERS.index(fields["tier"]) if fields["tier"] in TIERS else 0
     codes = (
