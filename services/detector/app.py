@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.clock import Clock
-from services.detector.chunks import install_raw_records
+from services.detector.chunks import install_raw_batches
 from services.detector.engine_binding import engine_of
 from services.detector.errors import DetectorError
 from services.detector.fatal import die
 from services.detector.group import build_group, run_group, tasks_of
 from services.detector.settings import DetectorSettings
+from services.detector.shard import EVENTS_TOPIC
 from services.detector.solo import SoloReader, run_solo
 from services.detector.watchdog import Watchdog
 from services.detector.worker import Worker
@@ -85,7 +86,7 @@ def _serve_group(settings: DetectorSettings, worker: Worker) -> None:
 
 
 def _serve_fixed(settings: DetectorSettings, worker: Worker, partitions: Sequence[int]) -> None:
-    install_raw_records()
+    install_raw_batches(EVENTS_TOPIC)
 
     def watch(reader: SoloReader) -> None:
         Watchdog(worker, stall_seconds=settings.stall_seconds, client_tasks=reader.client_tasks).start()

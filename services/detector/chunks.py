@@ -2,7 +2,8 @@
 
 Checked with the versions in PINNED; `OVERRIDDEN` lists each upstream function whose behaviour is replaced or relied on,
 and tests/unit/detector/test_chunks.py fails when the source of one of them changes.
-A stock agent costs four asyncio tasks per record; here the agent sees one chunk per partition and fetch.
+A stock agent costs four asyncio tasks per record; here the agent sees one chunk per partition and fetch, made of whole
+record batches: there is no Python object per event at all.
 """
 
 import asyncio
@@ -12,13 +13,16 @@ from typing import Any, Final, Protocol
 
 import faust
 import mode
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer import fetcher
+from aiokafka.record.memory_records import MemoryRecords
 from faust.assignor import PartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from services.detector.batches import RawBatch, read_batches
 from services.detector.fatal import die
+from services.detector.log_records import LogRecords
 
 PINNED: Final = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 
@@ -58,8 +62,10 @@ OVERRIDDEN: Final = (
     "mode.worker:Worker.execute_from_commandline",
     "mode.services:Service.crash",
     "mode.services:Service._crash",
-    "aiokafka.consumer.fetcher:PartitionRecords._consumer_record",
+    "aiokafka.consumer.fetcher:PartitionRecords.__init__",
     "aiokafka.consumer.fetcher:PartitionRecords._unpack_records",
+    "aiokafka.consumer.fetcher:FetchResult.getall",
+    "aiokafka.consumer.fetcher:Fetcher._proc_fetch_request",
     "aiokafka.consumer.fetcher:Fetcher.fetched_records",
     "aiokafka.consumer.fetcher:Fetcher.seek_to",
     "aiokafka.consumer.consumer:AIOKafkaConsumer.start",
@@ -88,12 +94,12 @@ class Chunk:
 
     __slots__ = ("__weakref__", "offset", "partition", "records", "timestamp", "topic")
 
-    def __init__(self, tp: Any, records: Sequence[Any]) -> None:
+    def __init__(self, tp: Any, batches: Sequence[RawBatch]) -> None:
         self.topic = tp.topic
         self.partition: int = tp.partition
-        self.records = records
-        self.offset = records[-1].offset
-        self.timestamp = records[-1].timestamp
+        self.records = LogRecords.of_batches(batches)
+        self.offset = batches[-1].offset
+        self.timestamp = self.records.timestamp
 
     @property
     def value(self) -> "Chunk":
@@ -111,15 +117,27 @@ class ChunkSchema(faust.Schema):  # type: ignore[misc]  # Faust is untyped
 
 
 def chunk_scheduler(records_max: int) -> type:
-    """The scheduling class that cuts each partition's records into chunks; the last place where Faust has lists."""
+    """The scheduling class that joins each partition's batches into chunks; the last place where Faust has lists."""
 
     class ChunkScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]  # Faust is untyped
-        def iterate(self, records: Mapping[Any, list[Any]]) -> Iterator[tuple[Any, Chunk]]:
+        def iterate(self, records: Mapping[Any, list[RawBatch]]) -> Iterator[tuple[Any, Chunk]]:
             for tp, found in records.items():
-                for at in range(0, len(found), records_max):
-                    yield tp, Chunk(tp, found[at : at + records_max])
+                for batches in joined_batches(found, records_max):
+                    yield tp, Chunk(tp, batches)
 
     return ChunkScheduler
+
+
+def joined_batches(batches: Sequence[RawBatch], records_max: int) -> Iterator[Sequence[RawBatch]]:
+    """Neighbouring batches together, of about so many records; a batch is never cut."""
+    first = records = 0
+    for at, batch in enumerate(batches):
+        if at > first and records + batch.records > records_max:
+            yield batches[first:at]
+            first, records = at, 0
+        records += batch.records
+    if first < len(batches):
+        yield batches[first:]
 
 
 class ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
@@ -259,12 +277,34 @@ def run_worker(app: ChunkApp, companion: Companion, *, on_signal: Callable[[], N
     worker.execute_from_commandline()
 
 
-def install_raw_records() -> None:
-    """Let aiokafka hand out its own compiled records, for the whole process: no dataclass around each of them.
+class KeptRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka's records of a fetch, with the bytes they came from."""
 
-    They have offset, timestamp, key, value and headers, but no topic and partition: read with `getmany`.
+    def __init__(self, fetched: bytes) -> None:
+        super().__init__(fetched)
+        self.fetched = fetched
+
+
+_STOCK_UNPACK: Final = fetcher.PartitionRecords._unpack_records
+
+
+def install_raw_batches(topic: str) -> None:
+    """Let aiokafka hand out whole record batches of this topic instead of records; for the whole process.
+
+    Other topics are read as ever. Read with `getmany`, whose bound then counts batches.
     """
-    PartitionRecords._consumer_record = lambda self, tp, record: record
+
+    def unpack(self: Any) -> Iterator[Any]:
+        if self._tp.topic != topic:
+            yield from _STOCK_UNPACK(self)
+            return
+        for batch, following in read_batches(self._records.fetched, self.next_fetch_offset, check_crc=self._check_crcs):
+            self.next_fetch_offset = following
+            if batch is not None:
+                yield batch
+
+    fetcher.MemoryRecords = KeptRecords
+    fetcher.PartitionRecords._unpack_records = unpack
 
 
 def build_app(
@@ -283,7 +323,7 @@ def build_app(
     commit_seconds: float,
 ) -> ChunkApp:
     """A Faust application that reads one topic in chunks. `member_url` must differ between the group's members."""
-    install_raw_records()
+    install_raw_batches(topic)
     app = ChunkApp(
         group,
         broker=";".join(f"kafka://{server}" for server in bootstrap.split(",")),

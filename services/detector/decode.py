@@ -1,13 +1,13 @@
 """Records of a chunk → one event table in log order, ticks, customer records, poison.
 
-The compiled walk of `engine.wire` reads the fast kinds; what it does not accept is read alone with `schemas.codec`,
+The compiled walk of `engine.walk` reads the fast kinds; what it does not accept is read alone with `schemas.codec`,
 so one bad
 record never harms its neighbours: it becomes a `Poison` with its reason.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from schemas.codec import Undecodable, decode
 from schemas.limits import EARLIEST_MS, EVENT_BYTES_MAX
 from services.detector.engine import walk, wire
 from services.detector.engine.layout import INT32_MAX
+from services.detector.log_records import LogRecord, LogRecords, RawRecord
 
 Int64s = npt.NDArray[np.int64]
 
@@ -36,19 +37,6 @@ _TEXT_BYTES_MAX = 1024
 """Of a text that the state keeps; the walk takes no longer one either."""
 TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
 """Payload columns whose texts findings tell, by kind."""
-
-
-class RawRecord(Protocol):
-    """A record as Kafka has it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def timestamp(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -115,66 +103,55 @@ class _Refused(Exception):
 
 def decode_chunk(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
     """Decode the records of one partition; never raises for what is in them."""
-    values = [record.value or b"" for record in records]
-    keys = [record.key or b"" for record in records]
-    n = len(records)
-    chunk = _empty(partition, records)
-    status = np.zeros(n, np.int8)
-    spans = np.zeros((n, 4), np.int64)
-    joined = b"".join(values)
+    laid_out = LogRecords.of(records)
+    n = len(laid_out)
+    chunk = _empty(partition, laid_out)
+    status = np.empty(n, np.int8)
+    texts = np.empty((n, 4), np.int64)
     others = walk.read_records(
-        _bytes(joined), _ends(values), _bytes(b"".join(keys)), _ends(keys),
-        wire.PROGRAMS.of_schema, wire.PROGRAMS.kinds, wire.PROGRAMS.lengths, wire.PROGRAMS.steps,
-        wire.PROGRAMS.capabilities, status, chunk.kind, chunk.customer, chunk.occurred, chunk.ingested, chunk.history,
-        chunk.ident, chunk.rank, chunk.payload, chunk.code, spans,
+        laid_out.data, laid_out.spans, wire.PROGRAMS.of_schema, wire.PROGRAMS.kinds, wire.PROGRAMS.lengths,
+        wire.PROGRAMS.steps, wire.PROGRAMS.capabilities, status, chunk.kind, chunk.customer, chunk.occurred,
+        chunk.ingested, chunk.history, chunk.ident, chunk.rank, chunk.payload, chunk.code, texts,
     )  # fmt: skip
-    _collect_texts(chunk, status, spans, joined)
+    _collect_texts(chunk, status, texts, laid_out)
     if others:
-        _read_alone(chunk, records, status)
+        _read_alone(chunk, laid_out, status)
     return chunk
 
 
-def _empty(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
+def _empty(partition: int, records: LogRecords) -> DecodedChunk:
     n = len(records)
-    first = records[0].offset if n else 0
+    first, last = (int(records.offsets[0]), int(records.offsets[-1])) if n else (0, -1)
     return DecodedChunk(
         partition=partition,
         first_offset=first,
-        next_offset=records[-1].offset + 1 if n else 0,
-        kind=np.zeros(n, np.int8),
-        offset=np.fromiter([record.offset for record in records], np.int64, n),
-        customer=np.zeros(n, np.int64),
-        occurred=np.zeros(n, np.int64),
-        ingested=np.zeros(n, np.int64),
-        history=np.zeros(n, np.bool_),
-        ident=np.zeros(n, np.int64),
-        rank=np.zeros((n, 2), np.int64),
-        payload=np.zeros((n, wire.PAYLOAD_COLUMNS), np.int64),
-        code=np.zeros(n, np.int64),
+        next_offset=last + 1,
+        kind=np.empty(n, np.int8),
+        offset=records.offsets,
+        customer=np.empty(n, np.int64),
+        occurred=np.empty(n, np.int64),
+        ingested=np.empty(n, np.int64),
+        history=np.empty(n, np.bool_),
+        ident=np.empty(n, np.int64),
+        rank=np.empty((n, 2), np.int64),
+        payload=np.empty((n, wire.PAYLOAD_COLUMNS), np.int64),
+        code=np.empty(n, np.int64),
         profiles=np.zeros((0, len(PROFILE_COLUMNS)), np.int64),
     )
 
 
-def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(data or b"\0", np.uint8)
-
-
-def _ends(parts: Sequence[bytes]) -> Int64s:
-    return np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), dtype=np.int64)
-
-
-def _collect_texts(chunk: DecodedChunk, status: npt.NDArray[np.int8], spans: Int64s, joined: bytes) -> None:
+def _collect_texts(chunk: DecodedChunk, status: npt.NDArray[np.int8], texts: Int64s, records: LogRecords) -> None:
     """Note what the text keys stand for, of the rare kinds whose texts findings tell."""
     for kind, columns in TEXTS_OF_KIND.items():
         for row in np.flatnonzero((chunk.kind == kind) & (status == wire.ACCEPTED)):
             for column in columns:
                 key = int(chunk.payload[row, column])
                 if key:
-                    start, end = spans[row, 2 * column], spans[row, 2 * column + 1]
-                    chunk.texts[key] = joined[start:end].decode("ascii")
+                    start, end = texts[row, 2 * column], texts[row, 2 * column + 1]
+                    chunk.texts[key] = records.data[start:end].tobytes().decode("ascii")
 
 
-def _read_alone(chunk: DecodedChunk, records: Sequence[RawRecord], status: npt.NDArray[np.int8]) -> None:
+def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np.int8]) -> None:
     """Read what the walk left; drop from the table what is no event."""
     profiles: list[list[int]] = []
     keep = status == wire.ACCEPTED
@@ -206,7 +183,7 @@ def _read_alone(chunk: DecodedChunk, records: Sequence[RawRecord], status: npt.N
         setattr(chunk, name, np.ascontiguousarray(getattr(chunk, name)[keep]))
 
 
-def _decoded(record: RawRecord) -> tuple[str, dict[str, Any]]:
+def _decoded(record: LogRecord) -> tuple[str, dict[str, Any]]:
     if record.value is None:
         raise _Refused("no_value")
     if len(record.value) > EVENT_BYTES_MAX:  # its copy, or the page that keeps it, might be more than a broker takes

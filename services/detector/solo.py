@@ -8,6 +8,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from services.detector.chunks import joined_batches
+from services.detector.log_records import LogRecords
 from services.detector.settings import DetectorSettings
 from services.detector.shard import EVENTS_TOPIC
 from services.detector.worker import Worker
@@ -65,9 +67,10 @@ class SoloReader:
             await self._client.stop()
 
     async def _step(self) -> None:
-        found = await self._client.getmany(timeout_ms=_POLL_MS, max_records=self._settings.chunk_records)
-        for tp, records in found.items():
-            await self._worker.apply(tp.partition, records)
+        found = await self._client.getmany(timeout_ms=_POLL_MS)
+        for tp, batches in found.items():
+            for joined in joined_batches(batches, self._settings.chunk_records):
+                await self._worker.apply(tp.partition, LogRecords.of_batches(joined))
 
     def client_tasks(self) -> list[Any]:
         """The client's background tasks, for the watchdog."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from schemas.limits import EARLIEST_MS
+from services.detector.engine.frames import KEY, KEY_END, VALUE, VALUE_END
 from services.detector.engine.jit import entry, kernel
 from services.detector.engine.layout import INT32_MAX
 from services.detector.engine.wire import (
@@ -26,6 +27,7 @@ from services.detector.engine.wire import (
     LATEST_MS,
     NULL_LONG,
     NULL_TEXT,
+    PAYLOAD_COLUMNS,
     TEXT,
     TEXTS,
     TICK,
@@ -125,7 +127,7 @@ def _is_ascii(data: Any, start: Any, end: Any) -> Any:
 @kernel
 def _is_key(keys: Any, start: Any, end: Any, customer: Any) -> Any:
     """True when these bytes are exactly the decimal form of the customer id."""
-    if end <= start or end - start > 19 or customer <= 0:
+    if start < 0 or end <= start or end - start > 19 or customer <= 0:
         return False
     v = np.int64(0)
     for j in range(start, end):
@@ -163,7 +165,7 @@ def _texts_bits(data: Any, p: Any, end: Any, capabilities: Any) -> Any:
 def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece keeps it in registers
     data: Any, p: Any, end: Any, i: Any, n_steps: Any, steps: Any, capabilities: Any, kind: Any,
     customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any, rank: Any, payload: Any, code: Any,
-    spans: Any,
+    texts: Any,
 ) -> Any:  # fmt: skip
     """Read one body into row i; False when it must be read alone. Every step is checked against the end."""
     event = event_end = source = source_end = 0
@@ -219,8 +221,8 @@ def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece ke
                         from_seed = seed if steps[k, 2] == KEYED_WITH_SOURCE else np.uint64(FNV_OFFSET)
                         value = mixed(hash_bytes(data, start, stop, from_seed))
                     if place <= B:
-                        spans[i, 2 * place] = start
-                        spans[i, 2 * place + 1] = stop
+                        texts[i, 2 * place] = start
+                        texts[i, 2 * place + 1] = stop
         if place < TO_CODE:
             payload[i, place] = value
         elif place == TO_CODE:
@@ -246,21 +248,20 @@ def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece ke
 
 @entry
 def read_records(
-    data: Any, ends: Any, keys: Any, key_ends: Any, of_schema: Any, kinds: Any, lengths: Any, steps: Any,
-    capabilities: Any, status: Any, kind: Any, customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any,
-    rank: Any, payload: Any, code: Any, spans: Any,
+    data: Any, spans: Any, of_schema: Any, kinds: Any, lengths: Any, steps: Any, capabilities: Any, status: Any,
+    kind: Any, customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any, rank: Any, payload: Any,
+    code: Any, texts: Any,
 ) -> Any:  # fmt: skip
     """Walk all records; fill the columns, `status` per record; return how many were not accepted as events.
 
-    data, keys: values and keys laid end to end (uint8); ends, key_ends: where each ends (int64).
+    data (uint8): where the records are; spans: see `frames`. Columns of records that were not accepted hold anything.
     """
     others = 0
-    start = key_start = np.int64(0)
-    for i in range(ends.size):
-        end = ends[i]
-        key_end = key_ends[i]
+    for i in range(spans.shape[0]):
+        start = spans[i, VALUE]
+        end = spans[i, VALUE_END]
         status[i] = ALONE
-        if end - start >= 6 and data[start] == 0:
+        if start >= 0 and end - start >= 6 and data[start] == 0:
             schema_id = (
                 np.int64(data[start + 1]) << 24 | np.int64(data[start + 2]) << 16
                 | np.int64(data[start + 3]) << 8 | np.int64(data[start + 4])
@@ -270,19 +271,20 @@ def read_records(
                 kind[i] = kinds[program]
                 if kinds[program] == TICK:
                     status[i] = IS_TICK
-                elif (
-                    kinds[program] != CUSTOMER
-                    and _walk(
-                        data, start + 5, end, i, lengths[program], steps[program], capabilities, kinds[program],
-                        customer, occurred, ingested, history, ident, rank, payload, code, spans,
-                    )
-                    and _is_key(keys, key_start, key_end, customer[i])
-                ):  # fmt: skip
-                    status[i] = ACCEPTED
+                elif kinds[program] != CUSTOMER:
+                    for k in range(PAYLOAD_COLUMNS):
+                        payload[i, k] = 0
+                    rank[i, 0] = rank[i, 1] = 0
+                    if (
+                        _walk(
+                            data, start + 5, end, i, lengths[program], steps[program], capabilities, kinds[program],
+                            customer, occurred, ingested, history, ident, rank, payload, code, texts,
+                        )
+                        and _is_key(data, spans[i, KEY], spans[i, KEY_END], customer[i])
+                    ):  # fmt: skip
+                        status[i] = ACCEPTED
         if status[i] != ACCEPTED:
             others += 1
-        start = end
-        key_start = key_end
     return others
 
 

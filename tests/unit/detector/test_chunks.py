@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from services.detector import chunks
-from services.detector.chunks import OVERRIDDEN, PINNED, Chunk, ChunkConsumer, chunk_scheduler
+from services.detector.batches import RawBatch
+from services.detector.chunks import OVERRIDDEN, PINNED, Chunk, ChunkConsumer, chunk_scheduler, joined_batches
 
 LOCK = Path(__file__).with_name("upstream.lock.json")
 
@@ -51,28 +52,30 @@ def test_every_override_is_listed() -> None:
         assert shadowing <= listed | hooks, cls
 
 
-class _Record:
-    def __init__(self, offset: int) -> None:
-        self.offset, self.timestamp = offset, offset * 10
-
-
 class _Tp:
     topic, partition = "t", 3
 
 
+def _batch(base: int, records: int) -> RawBatch:
+    data = b"".join(bytes([14, 0, 0, 2 * at, 1, 2, 120, 0]) for at in range(records))  # no key, value "x"
+    return RawBatch(base, base + records, base, records, base * 10, data)
+
+
 def test_chunks_of_a_partition_keep_order_and_bound() -> None:
     tp: Any = _Tp()
-    found = list(chunk_scheduler(4)().iterate({tp: [_Record(n) for n in range(10)]}))
+    batches = [_batch(0, 3), _batch(3, 1), _batch(4, 9), _batch(13, 1)]
+    found = list(chunk_scheduler(4)().iterate({tp: batches}))
     assert [[record.offset for record in chunk.records] for _, chunk in found] == [
         [0, 1, 2, 3],
-        [4, 5, 6, 7],
-        [8, 9],
+        list(range(4, 13)),  # a batch is never cut
+        [13],
     ]
+    assert list(joined_batches([], 4)) == []
 
 
 def test_a_chunk_stands_where_its_last_record_stands() -> None:
-    chunk = Chunk(_Tp(), [_Record(5), _Record(6)])
-    assert (chunk.topic, chunk.partition, chunk.offset, chunk.timestamp) == ("t", 3, 6, 60)
+    chunk = Chunk(_Tp(), [_batch(5, 2), _batch(7, 1)])
+    assert (chunk.topic, chunk.partition, chunk.offset, chunk.timestamp) == ("t", 3, 7, 70)
     assert chunk.value is chunk
 
 
