@@ -93,10 +93,11 @@ def run(
         started = time.process_time()
         decoded = decode_chunk(0, part)
         between = time.process_time()
-        applied = partition.apply(decoded, {0: rules})
+        moments += len(partition.apply(decoded, {0: rules}).moments)
+        while partition.sweep_pending:
+            moments += len(partition.sweep(4096).moments)
         apply_s += time.process_time() - between
         decode_s += between - started
-        moments += len(applied.moments)
     return decode_s, apply_s, moments, offset + len(raws)
 
 

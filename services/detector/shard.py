@@ -101,6 +101,10 @@ class Shard:
         """Visit some of the customers that a tick still has to."""
         self._put_applied(self.partition.sweep(customers_at_most))
 
+    def sweep_page(self, page: int, customers_at_most: int) -> None:
+        """Visit some of those of one page."""
+        self._put_applied(self.partition.sweep_page(page, customers_at_most))
+
     def _fresh(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
         wanted, first, last = self.next_offset, records[0].offset, records[-1].offset
         if last < wanted:

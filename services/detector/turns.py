@@ -27,7 +27,7 @@ STATE_TOPIC: Final = "kairos.detector-state.v1"
 PAGE: Final = "kairos.state.v1.StatePage"
 MANIFEST: Final = "kairos.state.v1.StateManifest"
 _PACE: Final = 0.8  # share of the time between turns that writing the pages is spread over
-_SWEEP_SLICE: Final = 2_000  # customers
+_SWEEP_SLICE: Final = 64  # customers of a page, visited without looking at anything else
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,15 @@ class TurnWriter:
     async def write(self, *, spread_seconds: float) -> None:
         """Write one turn, its pages spread over this time."""
         loop, shard = asyncio.get_running_loop(), self._shard
-        await self._swept()
+        partition, started, written = shard.partition, loop.time(), 0
+        await self._swept(0)
         # From here to the first page nothing is awaited: the manifest tells the instant of the first page, and every
         # customer who is not in one of these pages came later than that.
-        partition, started, written = shard.partition, loop.time(), 0
         pages, tick_now, rules_offset = partition.pages(), partition.tick_now_ms, partition.rules_offset
         next_log_offset, customers, turn_id = partition.next_offset, partition.customers, uuid.uuid4().hex
         first_offset, checksums = -1, []
         for number in range(pages):
+            await self._swept(number)
             page = partition.dump_page(number)
             next_log_offset = min(next_log_offset, page.next_offset)
             checksums.append(calc_crc32c(page.payload))
@@ -131,14 +132,13 @@ class TurnWriter:
                 log.warning("detector.state.not_trimmed", extra={"partition": self._shard.number, "reason": str(exc)})
             self._chaos.after("trimmed")
 
-    async def _swept(self) -> None:
-        """Visit what the newest tick still has to, so that one tick holds for every page of the turn."""
-        loop, shard = asyncio.get_running_loop(), self._shard
-        patience_ends = loop.time() + self._turn_seconds
-        while shard.partition.sweep_pending:
-            shard.sweep(_SWEEP_SLICE)
-            if loop.time() < patience_ends:
+    async def _swept(self, page: int) -> None:
+        """Let a page's customers make the visits that they owe to passed ticks; nothing is awaited after the last."""
+        while page < self._shard.partition.pages() and self._shard.partition.owes(page):
+            self._shard.sweep_page(page, _SWEEP_SLICE)
+            if self._shard.partition.owes(page):
                 await asyncio.sleep(0)
+                await self._shard.outbox.room()
 
     async def _append(self, name: str, record: dict[str, Any]) -> int:
         """Append one record to the state topic and return its offset, once it is acknowledged."""

@@ -32,7 +32,8 @@ from services.transport.kafka_producer import KafkaProducer
 
 _RULES_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.5
-_SWEEP_SLICE: Final = 2_000  # customers
+_SWEEP_SECONDS: Final = 0.003  # of a slice: what the stream may have to wait for it
+_SWEEP_CUSTOMERS: Final = (16, 4_096)  # least and most of a slice
 _IDLE_SECONDS: Final = 0.02
 _RESUME_LOOK_SECONDS: Final = 1.0
 _GC_THRESHOLDS: Final = (100_000, 50, 1_000)  # records are tracked objects; the stock thresholds cost a tenth of all
@@ -287,15 +288,20 @@ class Worker:
     # ---- tasks -----------------------------------------------------------------------------------------------------
 
     async def _sweep_idle(self) -> None:
-        """Visit customers that a passed tick still has to, in slices, beside the stream."""
+        """Visit customers that a passed tick still has to, in slices, beside the stream: at most half of the time."""
+        customers = _SWEEP_CUSTOMERS[0]
         while True:
             waiting = [shard for shard in self._shards.values() if shard.partition.sweep_pending]
             for shard in waiting:
-                shard.sweep(_SWEEP_SLICE)
+                started = time.monotonic()
+                shard.sweep(customers)
                 self.progress_at = time.monotonic()
-                await asyncio.sleep(0)
+                seconds = self.progress_at - started
+                customers = next_slice(customers, seconds)
+                await asyncio.sleep(seconds)
                 await shard.outbox.room()
-            await asyncio.sleep(0 if waiting else _IDLE_SECONDS)
+            if not waiting:
+                await asyncio.sleep(_IDLE_SECONDS)
 
     async def _follow_lag(self) -> None:
         """Learn the log ends, commit what is applied, and set the gauges; ends the process without Kafka."""
@@ -358,3 +364,10 @@ class Worker:
                 if time.monotonic() > ends:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+def next_slice(customers: int, seconds: float) -> int:
+    """How many customers the next slice of a sweep should have, when one of so many took so long; pure."""
+    least, most = _SWEEP_CUSTOMERS
+    wished = most if seconds <= 0 else int(customers * _SWEEP_SECONDS / seconds)
+    return max(least, min(most, wished, 2 * customers))

@@ -120,6 +120,12 @@ class CountingPartition:
     def sweep(self, customers_at_most: int) -> CountingApplied:
         return CountingApplied()
 
+    def owes(self, page: int) -> bool:
+        return False
+
+    def sweep_page(self, page: int, customers_at_most: int) -> CountingApplied:
+        return CountingApplied()
+
     def pages(self) -> int:
         return -(-len(self._rows) // PAGE_ROWS)
 

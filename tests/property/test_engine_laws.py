@@ -9,17 +9,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.detector.decode import decode_chunk
+from services.detector.engine.layout import PAGE_ROWS
+from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
 from tests.reference.evaluator import DAY
 from tests.reference.logs import (
     Entry,
     apply_in_chunks,
     as_finding,
+    by_customer,
     in_order,
     random_log,
     raw_records,
     reference,
     run_engine,
+    shipped,
+    swept,
 )
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -68,21 +74,48 @@ def test_saving_and_loading_changes_nothing_that_comes_later(seed: int, data: st
 
 
 @few
+@given(seed=SEEDS)
+def test_when_customers_are_swept_changes_nothing(seed: int) -> None:
+    """At each tick, in slices beside the stream, page by page, or only before a customer's next event."""
+    rng = random.Random(seed)
+    records = raw_records(random_log(seed, events=900, customers=600))
+    at_once, lazily = Partition(0), Partition(0)
+    told_at_once: list[dict[str, Any]] = []
+    told_lazily: list[dict[str, Any]] = []
+    first = 0
+    while first < len(records):
+        last = first + rng.choice((1, 7, 60))
+        chunk = decode_chunk(0, records[first:last])
+        told_at_once += at_once.apply(chunk, {0: shipped()}).moments
+        told_at_once += swept(at_once)
+        told_lazily += lazily.apply(chunk, {0: shipped()}).moments
+        if rng.random() < 0.2:
+            told_lazily += lazily.sweep(rng.choice((0, 1, 3, 40, 700))).moments
+        if rng.random() < 0.05:
+            page = rng.randrange(lazily.pages() or 1)
+            told_lazily += lazily.sweep_page(page, rng.choice((1, 512))).moments
+        first = last
+    told_lazily += swept(lazily, customers_at_once=17)
+    assert by_customer(told_lazily) == by_customer(told_at_once)
+    assert dumps(lazily) == dumps(at_once)
+
+
+@few
 @given(seed=SEEDS, data=st.data())
 def test_pages_saved_at_different_offsets_replay_to_the_same_state(seed: int, data: st.DataObject) -> None:
-    """A turn is written while the log goes on: page by page, each with the offset that it contains."""
+    """A turn is written while the log goes on: page by page, each swept and with the offset that it contains."""
     records = raw_records(random_log(seed, events=1500, customers=1400))
     cuts = sorted(data.draw(st.lists(st.integers(1, len(records) - 1), min_size=1, max_size=3)))
     whole, writer = Partition(0), Partition(0)
     told = apply_in_chunks(whole, records)
-    pages, marks = [], {}
+    pages: list[Page] = []
+    marks = {}
     before: list[dict[str, Any]] = []
     for number, (first, last) in enumerate(itertools.pairwise([0, *cuts])):
-        before += apply_in_chunks(writer, records[first:last])
+        before += writer.apply(decode_chunk(0, records[first:last]), {0: shipped()}).moments
         marks[writer.next_offset] = (writer.tick_now_ms, writer.rules_offset)
-        if number < writer.pages():
-            pages.append(writer.dump_page(number))
-        while number == len(cuts) - 1 and len(pages) < writer.pages():
+        while len(pages) < writer.pages() and (len(pages) <= number or number == len(cuts) - 1):
+            before += writer.sweep_page(len(pages), PAGE_ROWS).moments
             pages.append(writer.dump_page(len(pages)))
     start = min(page.next_offset for page in pages)
     loaded = Partition(0)

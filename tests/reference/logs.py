@@ -120,13 +120,26 @@ def run_engine(
 def apply_in_chunks(
     partition: Partition, records: list[Raw], splits: Sequence[int] = (), rules: CompiledRuleSet | None = None
 ) -> list[dict[str, Any]]:
-    """Apply records in chunks; return the moments."""
+    """Apply records in chunks, then sweep; return the moments, by customer and then in log order."""
     moments: list[dict[str, Any]] = []
     edges = sorted({0, len(records), *(split for split in splits if 0 < split < len(records))})
     for first, last in itertools.pairwise(edges):
         applied = partition.apply(decode_chunk(0, records[first:last]), {0: rules or shipped()})
         moments += applied.moments
+    return by_customer(moments + swept(partition))
+
+
+def swept(partition: Partition, customers_at_once: int = 100) -> list[dict[str, Any]]:
+    """The moments of all visits that are still owed to passed ticks."""
+    moments: list[dict[str, Any]] = []
+    while partition.sweep_pending:
+        moments += partition.sweep(customers_at_once).moments
     return moments
+
+
+def by_customer(moments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Moments by customer; those of one customer stay in their order, which is that of the log."""
+    return sorted(moments, key=lambda moment: int(moment["customer_id"]))
 
 
 def reference(entries: Iterable[Entry]) -> list[Finding]:

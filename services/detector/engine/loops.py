@@ -46,7 +46,6 @@ from services.detector.engine.layout import (
     MONTHLY_MONTHS,
     MONTHS,
     OTHER_IDS,
-    PAGE_ROWS,
     PENDING,
     SWAP_HISTORY,
     USAGE_IDS,
@@ -159,54 +158,39 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
     return last, n
 
 
-@entry
-def sweep_customers(
-    first: Any, last: Any, rows: Any, offset: Any, day: Any, at: Any, log: Any, mask: Any, calendar: Any, st: Any,
-    pool: Any, meta: Any, parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
-) -> Any:  # fmt: skip
-    """Judge the calendar rules of `mask` for the customers in slots first..last-1; returns how far, how many
-    findings."""
-    n = np.int64(0)
-    s = first
-    while s < last:
-        page = s >> 9
-        if offset < page_next[page] or (s & (PAGE_ROWS - 1)) >= rows[page]:
-            s = (page + 1) << 9
-            continue
-        if n > _FULL:
-            return s, n
-        before = n
-        n = on_day(st, s, pool, meta, parameters, day, at, log, mask, calendar, out, outf, n, counts)
-        if n != before:
-            refresh_due(st, s, pool, page_due)
-        s += 1
-    return last, n
+OFFSET, DAY, AT, LOG, MASK, IS_QUIET = range(6)
+"""Columns of visits: place of the tick; local day, nominal instant, time of the tick; calendar rules, 0 = look at due
+minutes; whether no history came before the tick."""
 
 
 @entry
-def look_at_due(
-    first: Any, last: Any, rows: Any, offset: Any, log: Any, is_quiet: bool, st: Any, pool: Any, meta: Any,
-    parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
+def visit_customers(
+    first: Any, last: Any, slots: Any, since: Any, first_visit: Any, last_visit: Any, visits: Any, calendars: Any,
+    st: Any, pool: Any, meta: Any, parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
 ) -> Any:  # fmt: skip
-    """Look at the customers of pages first..last-1 whose due minute has come; returns how far, how many findings.
+    """Let the customers in slots[first..last-1] make visits first_visit..last_visit-1, from since[i] on, in order.
 
-    A page is looked at as a whole; the due minute of a customer moves on, so a second look finds nothing again.
+    Returns how far it came and how many findings there are; call again from there with the buffer emptied.
     """
     n = np.int64(0)
-    minute = log // MINUTE_MS
-    for page in range(first, last):
-        if page_due[page] == 0 or page_due[page] > minute or offset < page_next[page]:
-            continue
-        page_due[page] = 0
-        for s in range(page << 9, (page << 9) + rows[page]):
-            if st[s, DUE] == 0:
+    for i in range(first, last):
+        s = slots[i]
+        for k in range(max(since[i], first_visit), last_visit):
+            if visits[k, OFFSET] < page_next[s >> 9]:
                 continue
-            if st[s, DUE] <= minute:
-                if n > _FULL:
-                    page_due[page] = 1
-                    return page, n
-                if st[s, FLAGS] & PENDING and is_quiet:
+            if n > _FULL:
+                since[i] = k
+                return i, n
+            log = visits[k, LOG]
+            before = n
+            if visits[k, MASK] != 0:
+                day, at, mask = visits[k, DAY], visits[k, AT], visits[k, MASK]
+                n = on_day(st, s, pool, meta, parameters, day, at, log, mask, calendars[k], out, outf, n, counts)
+                if n != before:
+                    refresh_due(st, s, pool, page_due)
+            elif st[s, DUE] != 0 and st[s, DUE] <= log // MINUTE_MS:
+                if st[s, FLAGS] & PENDING and visits[k, IS_QUIET] != 0:
                     n = on_pending(st, s, pool, meta, parameters, log, out, outf, n, counts)
                 n = on_due(st, s, pool, meta, parameters, log, out, outf, n, counts)
-            refresh_due(st, s, pool, page_due)
+                refresh_due(st, s, pool, page_due)
     return last, n

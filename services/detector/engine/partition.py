@@ -1,9 +1,9 @@
 """The keyed state of one partition of the event log, and everything that may change it: chunks of the log, nothing
 else.
 
-Owns the order of things: events between ticks, what a tick does, and which rule set holds for what. Decisions are
-in the
-compiled rules; how a finding becomes a moment is the matter of `moments`.
+Owns the order of things: events between ticks, what a tick asks for, and which rule set holds for what. Decisions are
+in the compiled rules; how a finding becomes a moment is the matter of `moments`, who still owes what to a tick that of
+`owed`.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from services.detector.decode import DecodedChunk, Tick
 from services.detector.engine import calendars
 from services.detector.engine.errors import RulesNotLoaded
 from services.detector.engine.findings import BUFFER_ROWS, COUNT_NAMES, COUNTS, INTEGERS, NUMBERS_MAX
+from services.detector.engine.owed import VISITS_MAX, Visits
 from services.detector.engine.pages import Page, decode_page, encode_page
 from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
 from services.detector.engine.store import Store
@@ -26,12 +27,12 @@ _MONTHS = calendars.months_of_days()
 _CASES_SPARE = 2 * BUFFER_ROWS
 """Rows of the pool that one call of a loop can need beside one per event: an opened episode is a finding."""
 _TEXTS_AT_LEAST = 10_000
-_SWEEP_SLOTS = 65_536
+_VISITS_OF_TICK_MAX = 8_192
 
 
 @dataclass
 class Applied:
-    """What applying a part of the log brought forth. moments: fields of moment.v1.avsc, in log order."""
+    """What a part of the log brought forth. moments: fields of moment.v1.avsc; those of a customer in log order."""
 
     moments: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Partition:
         self.tick_now_ms = 0
         self.rules_offset = -1
         self._store = Store()
+        self._visits = Visits(self._store)
         self._texts: dict[int, str] = {}
         self._texts_limit = _TEXTS_AT_LEAST
         self._history_since_tick = False
@@ -61,17 +63,25 @@ class Partition:
 
     @property
     def sweep_pending(self) -> int:
-        """How many customers a passed tick still has to visit: none, `apply` visits them at the tick."""
-        return 0
+        """How many customers may still owe something to a passed tick."""
+        return self._visits.pending
 
     def sweep(self, customers_at_most: int) -> Applied:
-        """Visit customers that a passed tick still has to; nothing is left to do here."""
-        assert customers_at_most >= 0
-        return Applied()
+        """Let the next customers make the visits that they owe to passed ticks."""
+        return self._visited(*self._visits.of_next(customers_at_most))
+
+    def owes(self, page: int) -> bool:
+        """True while some customer of a page may owe something to a passed tick: it cannot be dumped yet."""
+        return self._visits.owes(page)
+
+    def sweep_page(self, page: int, customers_at_most: int) -> Applied:
+        """The same as `sweep` for the customers of one page."""
+        return self._visited(*self._visits.of_page(page, customers_at_most))
 
     def apply(self, chunk: DecodedChunk, rules: Mapping[int, CompiledRuleSet]) -> Applied:
-        """Apply a chunk as a whole. rules: every compiled rule set by its offset in kairos.rules.v1.
+        """Apply a chunk as a whole; what its ticks ask of customers without events is left to `sweep`.
 
+        rules: every compiled rule set by its offset in kairos.rules.v1.
         Raises RulesNotLoaded, before anything is changed, when a set is in force or announced that is not in `rules`.
         """
         self._refuse_unknown_rules(chunk, rules)
@@ -88,7 +98,7 @@ class Partition:
         if chunk.ticks:  # not before the last event: texts of later ones would be forgotten before they are referred to
             self._forget_texts()
         self.next_offset = max(self.next_offset, chunk.next_offset)
-        applied.counts = {name: int(n) for name, n in zip(COUNT_NAMES, self._counts, strict=True) if n}
+        applied.counts = self._counted()
         return applied
 
     def pages(self) -> int:
@@ -96,7 +106,8 @@ class Partition:
         return self._store.pages
 
     def dump_page(self, n: int) -> Page:
-        """Return page n as bytes; it contains the log up to `next_offset`."""
+        """Return page n as bytes, when it owes nothing; it contains the log up to `next_offset`."""
+        assert not self.owes(n), "a page never passes a tick that a customer of it has not been swept for"
         content = self._store.dump(n, self._texts, self._history_since_tick)
         return Page(max(self.next_offset, int(self._store.page_next[n])), len(content.records), encode_page(content))
 
@@ -130,7 +141,9 @@ class Partition:
         if first == last:
             return
         store = self._store
-        store.slots_of(chunk.customer, first, last, slots)
+        store.slots_of(chunk.customer, first, last, slots, len(self._visits))
+        if len(self._visits):
+            self._visit(*self._visits.of_events(slots, first, last), applied)
         if bool(chunk.history[first:last].any()):
             self._history_since_tick = True
         for start, end, rule_set in self._stretches(chunk.occurred, first, last, rules):
@@ -178,45 +191,50 @@ class Partition:
         newest = self._in_force(None, rules)
         if not newest.has_rules or self._store.customers == 0:
             return
+        if len(self._visits) + _VISITS_OF_TICK_MAX > VISITS_MAX:
+            self._visit(*self._visits.of_next(self._store.slots_end), applied)
+            self._visits.settle()
         if before and self.tick_now_ms > before:
-            self._catch_up(before if had_rules else max(before, self.tick_now_ms - 1), tick.offset, rules, applied)
-        self._look_at_due(tick.offset, is_quiet, self._in_force(self.tick_now_ms, rules), applied)
+            self._owe_nominal_hours(before if had_rules else max(before, self.tick_now_ms - 1), tick.offset, rules)
+        due = self._in_force(self.tick_now_ms, rules)
+        if due.has_rules:
+            self._visits.add_due(due, tick.offset, self.tick_now_ms, is_quiet=is_quiet)
+        self._visits.settle()
 
-    def _catch_up(
-        self, after_ms: int, offset: int, rules: Mapping[int, CompiledRuleSet], applied: Applied
-    ) -> None:  # fmt: skip
-        """Judge the calendar rules for every nominal hour in (after, now], in order of time."""
+    def _owe_nominal_hours(self, after_ms: int, offset: int, rules: Mapping[int, CompiledRuleSet]) -> None:
+        """The calendar rules are to be judged for every nominal hour in (after, now], in order of time."""
         announced = [rules[o] for o in rules if o <= self.rules_offset]  # an older one holds until the newest does
         minutes = tuple({minute for each in announced for minute in each.nominal_minutes})
         for at, day, _minute in calendars.nominal_instants(after_ms, self.tick_now_ms, minutes):
             rule_set = self._in_force(at, rules)
             mask = rule_set.mask_at(at, day)
             if mask:
-                self._sweep(rule_set, day, at, mask, offset, applied)
+                self._visits.add_sweep(rule_set, offset, self.tick_now_ms, day, at, mask)
 
-    def _sweep(self, rule_set: CompiledRuleSet, day: int, at: int, mask: int, offset: int, applied: Applied) -> None:
-        store = self._store
-        calendar = np.array(calendars.birthdays_of(day), np.int64)
-        done, end = 0, store.slots_end
-        while done < end:
-            stop = min(end, done + _SWEEP_SLOTS)
-            store.reserve_cases(_CASES_SPARE)
-            done, found = rule_set.sweep_customers(
-                done, stop, store.rows, offset, day, at, self.tick_now_ms, mask, calendar, store.records, store.pool,
-                store.meta, rule_set.parameters, store.page_next, store.page_due, self._out, self._outf, self._counts,
-            )  # fmt: skip
-            self._tell(rule_set, found, applied)
+    def _visited(self, slots: Any, since: Any) -> Applied:
+        applied = Applied()
+        self._counts[:] = 0
+        self._visit(slots, since, applied)
+        self._visits.settle()
+        applied.counts = self._counted()
+        return applied
 
-    def _look_at_due(self, offset: int, is_quiet: bool, rule_set: CompiledRuleSet, applied: Applied) -> None:
-        store = self._store
-        done, end = 0, store.pages
-        while done < end and rule_set.has_rules:
-            store.reserve_cases(_CASES_SPARE)
-            done, found = rule_set.look_at_due(
-                done, end, store.rows, offset, self.tick_now_ms, is_quiet, store.records, store.pool, store.meta,
-                rule_set.parameters, store.page_next, store.page_due, self._out, self._outf, self._counts,
-            )  # fmt: skip
-            self._tell(rule_set, found, applied)
+    def _visit(self, slots: Any, since: Any, applied: Applied) -> None:
+        """Let these customers make all visits of the queue from `since` on."""
+        store, visits = self._store, self._visits
+        for first, last, rule_set in visits.stretches() if len(slots) else ():
+            done = 0
+            while done < len(slots):
+                store.reserve_cases(_CASES_SPARE)
+                done, found = rule_set.visit_customers(
+                    done, len(slots), slots, since, first, last, visits.rows, visits.calendars, store.records,
+                    store.pool, store.meta, rule_set.parameters, store.page_next, store.page_due, self._out,
+                    self._outf, self._counts,
+                )  # fmt: skip
+                self._tell(rule_set, found, applied)
+
+    def _counted(self) -> dict[str, int]:
+        return {name: int(n) for name, n in zip(COUNT_NAMES, self._counts, strict=True) if n}
 
     def _tell(self, rule_set: CompiledRuleSet, found: int, applied: Applied) -> None:
         for row in range(found):

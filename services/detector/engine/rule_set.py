@@ -50,14 +50,9 @@ class CompiledRuleSet:
         return self.module.apply_events
 
     @property
-    def sweep_customers(self) -> Any:
-        """The loop over customers at a nominal hour."""
-        return self.module.sweep_customers
-
-    @property
-    def look_at_due(self) -> Any:
-        """The loop over customers whose due minute has come."""
-        return self.module.look_at_due
+    def visit_customers(self) -> Any:
+        """The loop over customers that ticks ask for."""
+        return self.module.visit_customers
 
     @property
     def calendar(self) -> tuple[Rule, ...]:

@@ -39,9 +39,11 @@ def _place(table_keys: Any, table_slots: Any, key: Any, slot: Any) -> None:
 
 @entry
 def assign_slots(customers: Any, first: Any, last: Any, slots: Any, table_keys: Any, table_slots: Any, rows: Any,
-                 totals: Any, st: Any) -> None:  # fmt: skip
-    """Fill the slots of events first..last-1; unknown customers get the first free slot. totals: customers, free
-    page."""
+                 totals: Any, st: Any, visits: Any, done: Any) -> None:  # fmt: skip
+    """Fill the slots of events first..last-1; unknown customers get the first free slot and owe no visit yet.
+
+    totals: customers, free page.
+    """
     mask = table_keys.size - 1
     for i in range(first, last):
         key = customers[i]
@@ -56,6 +58,7 @@ def assign_slots(customers: Any, first: Any, last: Any, slots: Any, table_keys: 
                 table_keys[h] = key
                 table_slots[h] = slot
                 set64(st, slot, ID, key)
+                done[slot] = visits
                 break
             h = (h + 1) & mask
         slots[i] = table_slots[h]
@@ -105,12 +108,13 @@ class Store:
         """The slot after the last page."""
         return self.pages * PAGE_ROWS
 
-    def slots_of(self, customers: Any, first: int, last: int, slots: Any) -> None:
-        """Fill the slots of events first..last-1."""
+    def slots_of(self, customers: Any, first: int, last: int, slots: Any, visits: int) -> None:
+        """Fill the slots of events first..last-1; new customers have made all the visits so far."""
         self._reserve(last - first)
         assign_slots(
-            customers, first, last, slots, self.table_keys, self.table_slots, self.rows, self.totals, self.records
-        )
+            customers, first, last, slots, self.table_keys, self.table_slots, self.rows, self.totals, self.records,
+            visits, self.done,
+        )  # fmt: skip
 
     def reserve_cases(self, count: int) -> None:
         """Make sure that so many cases can be added."""
@@ -171,14 +175,20 @@ class Store:
     def _grow_records(self) -> None:
         used = self.slots_end
         self.records = _grown(self.records, 2 * len(self.records), used)
-        rows, page_next, page_due = self.rows, self.page_next, self.page_due
+        before = self._page_arrays()
         self._new_page_arrays(len(self.records) // PAGE_ROWS)
-        self.rows[: len(rows)], self.page_next[: len(rows)], self.page_due[: len(rows)] = rows, page_next, page_due
+        for old, new in zip(before, self._page_arrays(), strict=True):
+            new[: len(old)] = old
 
     def _new_page_arrays(self, pages: int) -> None:
         self.rows = np.zeros(pages, np.int32)
         self.page_next = np.zeros(pages, np.int64)
         self.page_due = np.zeros(pages, np.int64)
+        self.page_done = np.zeros(pages, np.int32)  # how many visits every customer of the page has made at least
+        self.done = np.zeros(pages * PAGE_ROWS, np.uint16)  # how many visits a customer has made at least
+
+    def _page_arrays(self) -> list[Any]:
+        return [self.rows, self.page_next, self.page_due, self.page_done, self.done]
 
     def _new_table(self, size: int) -> None:
         self.table_keys = np.zeros(size, np.int64)  # 0 = free: customer ids are positive

@@ -179,7 +179,8 @@ def test_hours_of_the_set_that_still_holds_are_judged_when_a_later_one_has_other
     ticks = [
         Raw(2 + n, None, encode("kairos.control.v1.Tick", {"now": AT + n * DAY, "rules_offset": 5})) for n in range(6)
     ]
-    found = partition.apply(decode_chunk(0, ticks), sets).moments
+    partition.apply(decode_chunk(0, ticks), sets)
+    found = partition.sweep(1).moments
     assert [(m["rule_id"], m["rule_version"]) for m in found] == [("SP1", "province@1")]
 
 
