@@ -13,23 +13,31 @@ from services.detector.decode import decode_chunk
 from services.detector.engine.layout import PAGE_ROWS
 from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
-from tests.reference.evaluator import DAY
+from tests.reference.local_time import DAY
 from tests.reference.logs import (
     Entry,
     apply_in_chunks,
     as_finding,
     by_customer,
+    compared,
     in_order,
     random_log,
     raw_records,
     reference,
     run_engine,
     shipped,
+    shipped_ids,
     swept,
 )
+from tests.reference.rules.catalogue import BY_ID
 
 SEEDS = st.integers(0, 2**32 - 1)
 CALENDAR_RULES = ("AN7", "FT2", "SP1")
+AWAITED = {
+    "AN2", "AN3", "AN5", "AN6", "AN8", "AN9", "AN10", "AN11", "AN12", "AN13", "AN14", "AN15", "AN16", "AN17",
+    "FT1", "FT3", "FT4", "FT5", "FT6", "FT7", "SP2", "SP3",
+}  # fmt: skip
+"""Rules whose reference is still to be written; nothing may stay here."""
 few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -38,15 +46,19 @@ few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health
 def test_engine_finds_what_the_slow_evaluator_finds(seed: int) -> None:
     log = random_log(seed, events=600, customers=8)
     moments, _ = run_engine(log)
-    assert in_order(map(as_finding, moments)) == in_order(reference(log))
+    assert compared(moments) == in_order(reference(log))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_long_seeded_run_equals_the_slow_evaluator(seed: int) -> None:
-    log = random_log(seed, events=20_000, customers=60)
+    log = random_log(seed, events=20_000, customers=60, theme="everything")
     moments, _ = run_engine(log, splits=range(0, len(log), 777))
-    assert in_order(map(as_finding, moments)) == in_order(reference(log))
-    assert {m["rule_id"] for m in moments} == {"AN1", "AN4", "AN7", "FT2", "NS2", "SP1"}
+    assert compared(moments) == in_order(reference(log))
+    assert {"AN1", "AN4", "AN7", "FT2", "NS2", "SP1"} <= {m["rule_id"] for m in moments}
+
+
+def test_every_rule_that_is_judged_has_a_reference() -> None:
+    assert shipped_ids() - AWAITED <= set(BY_ID)
 
 
 @few
@@ -173,7 +185,7 @@ def test_missed_ticks_are_caught_up_by_nominal_date(seed: int) -> None:
 
 def calendar_moments(log: list[Entry]) -> Any:
     moments = [m for m in run_engine(log)[0] if m["rule_id"] in CALENDAR_RULES and m["state"] == "RAISED"]
-    return in_order(map(as_finding, moments))
+    return compared(moments)
 
 
 def timeless(moments: list[dict[str, Any]]) -> Any:

@@ -10,7 +10,7 @@ from schemas.json_form.validation import DoorRules, KindValidator
 from services.simulator.events import Event
 from services.simulator.plan import Plan, build_plan
 from services.simulator.span import Span
-from tests.reference.logs import Entry, as_finding, full, in_order, reference, run_engine
+from tests.reference.logs import Entry, compared, full, in_order, reference, run_engine
 
 MINUTE = 60_000
 _VALIDATORS = {name: KindValidator(kind) for name, kind in KINDS.items()}
@@ -56,7 +56,7 @@ def test_every_planted_moment_is_found_and_nothing_else() -> None:
     for row in plan.truth:
         assert row.final_state in (None, by_key[row.key]["state"]), row
         assert row.final_priority in (None, by_key[row.key]["priority"]), row
-    assert in_order(map(as_finding, moments)) == in_order(f for f in reference(log) if f.rule_id in plan.covers)
+    assert compared(moments) == in_order(f for f in reference(log) if f.rule_id in plan.covers)
 
 
 def key(moment: dict[str, Any]) -> tuple[int, str, str]:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tests.reference.logs import Log, as_finding, in_order, reference, run_engine
+from tests.reference.logs import Log, compared, in_order, reference, run_engine
 
 
 def moments_of(log: Log) -> list[dict[str, Any]]:
     """The engine's moments, in log order; the slow evaluator has found the same."""
     moments, _ = run_engine(log.entries)
-    assert in_order(map(as_finding, moments)) == in_order(reference(log.entries))
+    assert compared(moments) == in_order(reference(log.entries))
     return moments
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.reference.evaluator import DAY
+from tests.reference.local_time import DAY
 from tests.reference.logs import MONDAY, Log, local
 from tests.unit.detector.engine.judged import moments_of, states
 

@@ -5,7 +5,7 @@ import pytest
 from services.detector.engine.errors import RuleError, RulesNotLoaded
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
-from tests.reference.evaluator import DAY
+from tests.reference.local_time import DAY
 from tests.reference.logs import (
     MONDAY,
     Log,

@@ -8,7 +8,7 @@ from services.detector.engine.errors import RulesNotLoaded, StateUnreadable
 from services.detector.engine.layout import PAGE_ROWS, RECORD, WORDS, offsets
 from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
-from tests.reference.evaluator import DAY
+from tests.reference.local_time import DAY
 from tests.reference.logs import MONDAY, TICK, Log, Raw, apply_in_chunks, local, raw_records, run_engine, shipped
 
 AT = local(MONDAY, 10)

@@ -1,0 +1,45 @@
+"""The numbers of the catalogue, and the layers that override them: province < city < segment < city and segment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from tests.reference.findings import Number
+from tests.reference.order import Record
+
+LAYERS = ("PROVINCE", "CITY", "SEGMENT", "CITY_AND_SEGMENT")
+
+SHIPPED: Mapping[str, Mapping[str, Number]] = {
+    "AN1": {"open_hours": 48, "callback_hours": 24},
+    "AN4": {"floor": 1000, "spend_days": 2, "rearm_factor": 2, "call_above": 50_000},
+    "AN7": {"decline_percent": 60, "recovery_percent": 80, "least_mean": 1800},
+    "FT2": {"stable_hours": 24, "unseen_days": 180, "tester_changes": 3, "fresh_days": 7},
+    "SP1": {"contact_minute": 570},
+}
+"""Of the province, by rule and name."""
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """What a published set says. layers: (rule, name, city, segment) → number; "" = for all of them.
+
+    effective_from: it holds for what happened then or later. rules: None = all.
+    """
+
+    effective_from: int = 0
+    rules: frozenset[str] | None = None
+    layers: Mapping[tuple[str, str, str, str], Number] = field(default_factory=dict)
+
+    def limit(self, rule: str, name: str, profile: Record | None) -> tuple[Number, str]:
+        """The number that holds for a customer, and the layer that it comes from."""
+        city, segment = (profile["city"], profile["segment"] or "") if profile else ("", "")
+        for layer, where in ((3, (city, segment)), (2, ("", segment)), (1, (city, ""))):
+            is_there = (layer & 1 == 0 or city) and (layer & 2 == 0 or segment)
+            if is_there and (rule, name, *where) in self.layers:
+                return self.layers[rule, name, *where], LAYERS[layer]
+        return self.layers.get((rule, name, "", ""), SHIPPED[rule][name]), LAYERS[0]
+
+
+def percent_of(percent: Number, amount: Number) -> Number:
+    """So many percent of an amount, exactly."""
+    return Fraction(percent) * amount / 100
