@@ -16,6 +16,7 @@ from schemas.registry import REGISTRY, Schema
 EVENTS_TOPIC = "kairos.events.v1"
 CONTACTS_TOPIC = "kairos.contacts.v1"
 TICK = "kairos.control.v1.Tick"
+HAND_OVER = "kairos.control.v1.HandOver"
 OWN_FIELD_PREFIX = "x_"
 """Fields of upstream systems' own: accepted and ignored; every other unknown field is refused."""
 SET_BY_INGEST = frozenset({"ingested_at", "history", "phone_token", "phone_masked"})

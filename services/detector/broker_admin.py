@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.detector.settings import RESUME_GROUP
 from services.detector.shard import EVENTS_TOPIC
-from services.detector.turns import STATE_TOPIC
+from services.detector.state_records import STATE_TOPIC
 from services.transport.errors import TransportError
 from services.transport.kafka_admin import KafkaAdmin
 

@@ -12,6 +12,7 @@ from typing import Final
 STEPS: Final = (
     "applied",
     "outputs",
+    "part",
     "page",
     "pages",
     "manifest",

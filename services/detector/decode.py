@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from schemas.cities import CITIES, SEGMENTS
 from schemas.codec import Undecodable, decode
+from schemas.events import HAND_OVER, TICK
 from schemas.limits import EARLIEST_MS, EVENT_BYTES_MAX
 from services.detector.engine import walk, wire
 from services.detector.engine.layout import INT32_MAX
-from services.detector.log_records import LogRecord, LogRecords, RawRecord
+from services.detector.log_records import LogRecord, LogRecords
+from services.detector.ports import RawRecord
 
 Int64s = npt.NDArray[np.int64]
 
@@ -39,6 +41,9 @@ TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
 """Payload columns whose texts findings tell, by kind."""
 
 
+_ALLOWED = frozenset({*wire.RECORDS, HAND_OVER})
+
+
 @dataclass(frozen=True)
 class Poison:
     """A record that is no event and no tick; it goes to the dead letters as it came."""
@@ -57,6 +62,14 @@ class Tick:
     row: int
     now_ms: int
     rules_offset: int
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """The engine of this version and older ones apply nothing after this record; see `shard`."""
+
+    offset: int
+    engine_version: int
 
 
 @dataclass
@@ -84,6 +97,7 @@ class DecodedChunk:
     profiles: Int64s
     texts: dict[int, str] = field(default_factory=dict)
     ticks: list[Tick] = field(default_factory=list)
+    hand_overs: list[HandOver] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
     customers: list[tuple[bytes, bytes, int]] = field(default_factory=list)
 
@@ -160,6 +174,9 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
         record = records[i]
         try:
             name, fields = _decoded(record)
+            if name == HAND_OVER:
+                chunk.hand_overs.append(HandOver(record.offset, fields["engine_version"]))
+                continue
             kind = wire.RECORDS[name]
             if kind == wire.TICK:
                 ticks.append((i, Tick(record.offset, 0, fields["now"], fields["rules_offset"])))
@@ -188,12 +205,11 @@ def _decoded(record: LogRecord) -> tuple[str, dict[str, Any]]:
         raise _Refused("no_value")
     if len(record.value) > EVENT_BYTES_MAX:  # its copy, or the page that keeps it, might be more than a broker takes
         raise _Refused("record_too_large")
-    found = decode(record.value, allowed=wire.RECORDS.keys())
-    if found.name == "kairos.control.v1.Tick":
-        if record.key is not None:
-            raise _Refused("tick_with_key")
-        if not 0 <= found.record["now"] < wire.LATEST_MS or found.record["rules_offset"] < -1:
-            raise _Refused("out_of_range")
+    found = decode(record.value, allowed=_ALLOWED)
+    if found.name in (TICK, HAND_OVER) and record.key is not None:
+        raise _Refused("tick_with_key" if found.name == TICK else "control_with_key")
+    if found.name == TICK and not (0 <= found.record["now"] < wire.LATEST_MS and found.record["rules_offset"] >= -1):
+        raise _Refused("out_of_range")
     return found.name, found.record
 
 

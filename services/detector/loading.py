@@ -12,14 +12,22 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.record.util import calc_crc32c
 
 from schemas.codec import Undecodable, decode
 from services.detector import metrics
 from services.detector.errors import StateTrimmed, StateUnusable
 from services.detector.ports import Engine, Partition
 from services.detector.shard import EVENTS_TOPIC, LastTurn
-from services.detector.turns import MANIFEST, PAGE, STATE_TOPIC, checksum_of
+from services.detector.state_records import (
+    MANIFEST,
+    PAGE,
+    STATE_TOPIC,
+    Manifest,
+    PageCopy,
+    PageParts,
+    checksum_of,
+    read_manifest,
+)
 from services.transport.errors import TransportUnavailable
 
 _TAIL_RECORDS: Final = 64  # looked at for the newest manifest, before the whole log is
@@ -29,31 +37,6 @@ _READ_SECONDS: Final = 30.0  # without any record while there should be some, th
 _ATTEMPTS: Final = 5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A manifest with its place in the state topic."""
-
-    offset: int
-    turn_id: str
-    pages: int
-    first_state_offset: int
-    next_log_offset: int
-    tick_now_ms: int
-    rules_offset: int
-    state_version: int
-    checksum: int
-
-
-@dataclass(frozen=True)
-class PageCopy:
-    """One copy of a page, its checksum proven."""
-
-    next_offset: int
-    rows: int
-    payload: bytes
-    state_version: int
 
 
 @dataclass
@@ -146,7 +129,7 @@ class StateLoader:
             for record in batch:
                 name, fields = _decoded(record)
                 if name == MANIFEST:
-                    tail.manifests[record.offset] = _manifest(record.offset, fields)
+                    tail.manifests[record.offset] = read_manifest(record.offset, fields)
                 elif name == PAGE and fields["previous_manifest_offset"] >= 0:
                     tail.pointers.add(fields["previous_manifest_offset"])
 
@@ -154,20 +137,23 @@ class StateLoader:
         """Of each page the copy with the highest offset, from the turn's first page to its manifest; None if broken."""
         newest: dict[int, PageCopy] = {}
         own: dict[int, int] = {}
+        parts = PageParts()
         start = max(begin, manifest.first_state_offset)
         async for batch in _Reading(self._client, tp, start if manifest.pages else end, manifest.offset):
             for record in batch:
                 name, fields = _decoded(record)
                 if name != PAGE or fields["next_offset"] < manifest.next_log_offset:
                     continue
-                if fields["turn_id"] == manifest.turn_id:
-                    own[fields["page"]] = fields["checksum"]
-                copy = _page_copy(record.offset, fields)
-                known = newest.get(fields["page"])
-                if copy is None or copy.state_version != manifest.state_version:
+                copy = _page_copy(parts, record.offset, fields)
+                if copy is None:
+                    continue
+                if copy.turn_id == manifest.turn_id:
+                    own[copy.number] = copy.checksum
+                known = newest.get(copy.number)
+                if (copy.state_version, copy.engine_version) != (manifest.state_version, manifest.engine_version):
                     continue
                 if known is None or copy.next_offset >= known.next_offset:
-                    newest[fields["page"]] = copy
+                    newest[copy.number] = copy
         if len(own) == manifest.pages and checksum_of([own[n] for n in sorted(own)]) != manifest.checksum:
             log.error("detector.state.manifest_broken", extra={"partition": tp.partition, "offset": manifest.offset})
             return None
@@ -240,26 +226,14 @@ def _decoded(record: Any) -> tuple[str, dict[str, Any]]:
     return found.name, found.record
 
 
-def _manifest(offset: int, fields: dict[str, Any]) -> Manifest:
-    return Manifest(
-        offset=offset,
-        turn_id=fields["turn_id"],
-        pages=fields["pages"],
-        first_state_offset=fields["first_state_offset"],
-        next_log_offset=fields["next_log_offset"],
-        tick_now_ms=fields["tick_now"],
-        rules_offset=fields["rules_offset"],
-        state_version=fields["state_version"],
-        checksum=fields["checksum"],
-    )
-
-
-def _page_copy(offset: int, fields: dict[str, Any]) -> PageCopy | None:
-    if calc_crc32c(fields["payload"]) != fields["checksum"]:
+def _page_copy(parts: PageParts, offset: int, fields: dict[str, Any]) -> PageCopy | None:
+    """The page that this record completes; a broken record is counted and left out."""
+    try:
+        return parts.add(offset, fields)
+    except ValueError:
         metrics.BROKEN_PAGES_TOTAL.inc()
         log.error("detector.state.page_broken", extra={"page": fields["page"], "offset": offset})
         return None
-    return PageCopy(fields["next_offset"], fields["rows"], fields["payload"], fields["state_version"])
 
 
 def _fault_of(manifest: Manifest, log_begin: int, state_version: int) -> str | None:

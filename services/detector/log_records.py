@@ -3,28 +3,16 @@ who want them one by one; arrays for the engine."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from services.detector.batches import RawBatch
 from services.detector.engine.frames import KEY, KEY_END, SPANS, VALUE, VALUE_END, read_frames
+from services.detector.ports import RawRecord
 
 Int64s = npt.NDArray[np.int64]
-
-
-class RawRecord(Protocol):
-    """A record as Kafka has it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def timestamp(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,15 @@ class Poison(Protocol):
     def reason(self) -> str: ...
 
 
+class HandOver(Protocol):
+    """A record that ends the work of an engine."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def engine_version(self) -> int: ...
+
+
 class DecodedChunk(Protocol):
     """Records of one partition, decoded, in log order."""
 
@@ -43,6 +52,8 @@ class DecodedChunk(Protocol):
     def poison(self) -> Sequence[Poison]: ...
     @property
     def customers(self) -> Sequence[tuple[bytes, bytes, int]]: ...
+    @property
+    def hand_overs(self) -> Sequence[HandOver]: ...
 
 
 class Applied(Protocol):

@@ -20,12 +20,10 @@ from services.detector.chaos import Chaos
 from services.detector.outbox import Appender
 from services.detector.ports import Engine, Page
 from services.detector.shard import LastTurn, Shard
+from services.detector.state_records import MANIFEST, PAGE, STATE_TOPIC, checksum_of, page_records
 from services.transport.errors import TransportError
 from services.transport.kafka_producer import OutRecord
 
-STATE_TOPIC: Final = "kairos.detector-state.v1"
-PAGE: Final = "kairos.state.v1.StatePage"
-MANIFEST: Final = "kairos.state.v1.StateManifest"
 _PACE: Final = 0.8  # share of the time between turns that writing the pages is spread over
 _SWEEP_SLICE: Final = 64  # customers of a page, visited without looking at anything else
 
@@ -88,7 +86,7 @@ class TurnWriter:
             checksums.append(calc_crc32c(page.payload))
             await shard.outbox.until(shard.outbox.ticket)
             self._chaos.after("outputs")
-            offset = await self._append(PAGE, self._page_record(turn_id, number, pages, page, checksums[-1]))
+            offset = await self._append_page(page, turn_id, number, pages)
             first_offset = offset if number == 0 else first_offset
             written += len(page.payload)
             self._chaos.after("page")
@@ -145,24 +143,21 @@ class TurnWriter:
         out = OutRecord(None, encode(name, record))
         return await self._producer.append(STATE_TOPIC, self._shard.number, [out]) - 1
 
-    def _page_record(self, turn_id: str, number: int, pages: int, page: Page, checksum: int) -> dict[str, Any]:
+    async def _append_page(self, page: Page, turn_id: str, number: int, pages: int) -> int:
+        """Append a page, part by part, and return the offset of its first one, once all are acknowledged."""
         last = self._shard.last_turn
-        return {
-            "turn_id": turn_id,
-            "partition": self._shard.number,
-            "page": number,
-            "pages": pages,
-            "next_offset": page.next_offset,
-            "rows": page.rows,
-            "previous_manifest_offset": -1 if last is None else last.manifest_offset,
-            "engine_version": self._engine.engine_version,
-            "state_version": self._engine.state_version,
-            "checksum": checksum,
-            "payload": bytes(page.payload),
-        }
-
-
-def checksum_of(checksums: list[int]) -> int:
-    """CRC-32C over the pages' checksums in page order, four bytes each, big-endian."""
-    checksum: int = calc_crc32c(b"".join(each.to_bytes(4, "big") for each in checksums))
-    return checksum
+        records = page_records(
+            page,
+            turn_id=turn_id,
+            partition=self._shard.number,
+            number=number,
+            pages=pages,
+            previous_manifest_offset=-1 if last is None else last.manifest_offset,
+            engine_version=self._engine.engine_version,
+            state_version=self._engine.state_version,
+        )
+        first = await self._append(PAGE, records[0])
+        for record in records[1:]:
+            self._chaos.after("part")
+            await self._append(PAGE, record)
+        return first

@@ -48,6 +48,7 @@ class CountingChunk:
     events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     poison: list[Bad] = field(default_factory=list)
     customers: list[tuple[bytes, bytes, int]] = field(default_factory=list)
+    hand_overs: list[Any] = field(default_factory=list)
 
 
 @dataclass

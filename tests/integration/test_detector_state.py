@@ -4,6 +4,7 @@ The loader and the writer run in this process; each test has a partition, or a t
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -12,20 +13,24 @@ import pytest
 from schemas.codec import decode, encode
 from services.detector.broker_admin import BrokerAdmin
 from services.detector.chaos import Chaos
+from services.detector.engine_binding import released_engine
 from services.detector.errors import StateUnusable
 from services.detector.loading import Loaded, StateLoader
 from services.detector.outbox import Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import Shard
-from services.detector.turns import MANIFEST, PAGE, TurnWriter
+from services.detector.state_records import MANIFEST, PAGE
+from services.detector.turns import TurnWriter
 from services.stack.kafka_server import KafkaServer
 from services.transport.kafka_admin import KafkaAdmin
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 from tests.doubles.counting_engine import ENGINE, CountingPartition
 from tests.integration import detector_rig as rig
+from tests.reference.logs import Log, raw_records
 from tests.servers import running_kafka
 
 pytestmark = pytest.mark.integration
+START_MS = rig.START_MS
 
 
 class Cut(Exception):
@@ -115,13 +120,13 @@ class _Raw:
 
 @pytest.fixture(scope="module")
 def numbers() -> list[int]:
-    return list(range(17))
+    return list(range(19))
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A broker with a partition for every test of this module."""
-    with running_kafka(tmp_path_factory.mktemp("kafka"), partitions=17) as server:
+    with running_kafka(tmp_path_factory.mktemp("kafka"), partitions=19) as server:
         yield server
 
 
@@ -168,6 +173,34 @@ async def test_a_turn_that_is_cut_off_leaves_a_state_that_can_be_loaded(bench: B
     start, rows = await bench.loaded_rows()
     assert start == (300 if step in ("manifest", "committed") else 200)
     assert rows == bench.rows
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+async def test_a_page_of_hostile_cases_goes_out_in_parts(bench: Bench, cut: bool) -> None:
+    """Every customer of a page with all the complaints and handset changes that are kept, long texts, no repetition."""
+    engine, log = released_engine(), Log()
+    texts = random.Random(5)
+    for number in range(16):
+        for customer in range(1, 513):
+            text = texts.randbytes(400).hex()
+            if number % 2:
+                log.event("handset-change", START_MS + number, customer_id=customer, device_model=text)
+            else:
+                log.event("complaint", START_MS + number, customer_id=customer, complaint_id=text[:64], topic="BILLING",
+                          state="OPENED")  # fmt: skip
+    records = raw_records(log.entries)
+    await bench.producer.append(rig.EVENTS, bench.number, [OutRecord(None, b"")] * len(records))
+    partition = engine.new_partition(bench.number, 0)
+    partition.apply(engine.decode_chunk(bench.number, records), {})
+    assert len(partition.dump_page(0).payload) > 1_048_576, "else this test proves nothing"
+    shard = bench._shard(partition, None)
+    await bench.turn(shard=shard)
+    if cut:
+        with pytest.raises(Cut):
+            await bench.turn(CutAt("part"), shard=shard)
+    loaded = await bench.load(engine)
+    assert loaded.partition.next_offset == len(records)
+    assert loaded.partition.dump_page(0) == partition.dump_page(0)
 
 
 async def test_a_first_turn_that_is_cut_off_is_as_none(bench: Bench) -> None:

@@ -8,7 +8,8 @@ from services.detector.chaos import Chaos
 from services.detector.outbox import Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import EVENTS_TOPIC, MOMENTS_TOPIC, LastTurn, Shard
-from services.detector.turns import STATE_TOPIC, TurnWriter
+from services.detector.state_records import STATE_TOPIC
+from services.detector.turns import TurnWriter
 from services.transport.kafka_producer import OutRecord
 from tests.doubles.counting_engine import ENGINE, CountingPartition
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import Undecodable, decode, encode
-from schemas.events import KINDS
+from schemas.events import HAND_OVER, KINDS
 from services.detector.decode import decode_chunk
 from services.detector.engine import walk, wire
 from tests.reference.logs import Raw, full, random_log, raw_records
@@ -154,7 +154,7 @@ def test_random_damage_never_raises_and_never_reads_what_the_codec_refuses() -> 
 def refusal_of(value: bytes) -> str | None:
     """Why the codec refuses these bytes; None when it does not."""
     try:
-        decode(value, allowed=wire.RECORDS.keys())
+        decode(value, allowed=(*wire.RECORDS, HAND_OVER))
     except Undecodable as refused:
         return str(refused.reason)
     return None
