@@ -30,6 +30,8 @@ from services.detector.engine.layout import (
     EPISODE_WATCH,
     FLAGS,
     INT32_MAX,
+    LIVE_BITS,
+    LIVE_SHIFT,
     NEXT,
     OPEN,
     PENDING,
@@ -122,6 +124,7 @@ def open_episode(st: Any, s: Any, pool: Any, meta: Any, row: Any, rule: Any, key
     revision = np.int32(0)
     if get64(pool, row, EPISODE_KEY) == key and get64(pool, row, EPISODE_AT) == key_at:
         revision = pool[row, EPISODE_BITS] >> REVISION_SHIFT
+    st[s, FLAGS] |= np.int32(1 << (LIVE_SHIFT + rule % LIVE_BITS))
     pool[row, EPISODE_RULE] = rule
     pool[row, EPISODE_BITS] = np.int32((revision + 1) << REVISION_SHIFT | OPEN | (DISARMED if disarms else 0))
     set64(pool, row, EPISODE_KEY, key)
@@ -151,15 +154,20 @@ def drop_orphans(st: Any, s: Any, pool: Any, meta: Any, rule: Any) -> Any:
 
 @kernel
 def refresh_due(st: Any, s: Any, pool: Any, page_due: Any) -> None:
-    """Set the minute at which the customer must be looked at next, and that of the page if it is earlier."""
+    """Set which rules have live rows, the minute at which the customer must be looked at next, and that of the page if
+    it is earlier."""
     due = np.int64(1) << 62
+    live = np.int64(0)
     row = np.int64(st[s, CASES])
     while row != 0:
+        if pool[row, TYPE] == EPISODE and pool[row, EPISODE_BITS] & (OPEN | DISARMED):
+            live |= np.int64(1) << (LIVE_SHIFT + pool[row, EPISODE_RULE] % LIVE_BITS)
         if pool[row, TYPE] == EPISODE and pool[row, EPISODE_BITS] & OPEN:
             at = get64(pool, row, EPISODE_DUE)
             if at != 0:
                 due = min(due, at // MINUTE_MS)
         row = np.int64(pool[row, NEXT])
+    st[s, FLAGS] = np.int32(st[s, FLAGS] & ((1 << LIVE_SHIFT) - 1) | live)
     if st[s, FLAGS] & PENDING:
         due = np.int64(1)
     st[s, DUE] = np.int32(due) if due < INT32_MAX else np.int32(0)

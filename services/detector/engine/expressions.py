@@ -33,6 +33,12 @@ class Typed:
     words: tuple[str, ...] = ()
     is_literal: bool = False
     names: frozenset[str] = frozenset()
+    parts: "tuple[Typed, ...]" = ()
+
+    @property
+    def conjuncts(self) -> "tuple[Typed, ...]":
+        """The conditions that all must hold, where it is a conjunction; else itself."""
+        return self.parts or (self,)
 
 
 def compile_expression(
@@ -104,8 +110,10 @@ class _Compiler:
 
     def logic(self, node: sql.Connector) -> Typed:
         left, right = self.truth(node.this), self.truth(node.expression)
-        word = "and" if isinstance(node, sql.And) else "or"
-        return Typed(f"({left.code} {word} {right.code})", "boolean", names=left.names | right.names)
+        is_and = isinstance(node, sql.And)
+        code = f"({left.code} {'and' if is_and else 'or'} {right.code})"
+        parts = (*left.conjuncts, *right.conjuncts) if is_and else ()
+        return Typed(code, "boolean", names=left.names | right.names, parts=parts)
 
     def negation(self, node: sql.Not) -> Typed:
         inner = self.truth(node.this)

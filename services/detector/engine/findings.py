@@ -33,10 +33,9 @@ from services.detector.engine.layout import (
 TEXTS_MAX = 4
 INTEGERS = FIRST_TEXT + TEXTS_MAX
 NUMBERS_MAX = 64
-"""Columns of numbers: the risk inputs first, then what the rule tells."""
+FIRST_RISK = 40
+"""Columns of numbers: what the rule tells, then from FIRST_RISK on the inputs of the risk card."""
 BUFFER_ROWS = 4096
-MARGIN_ROWS = 256
-"""The loops return when fewer rows than this are left: no single event or customer finds more."""
 
 LATE, DUPLICATES, NO_PROFILE, NOT_WARM, CLAMPED, STALE, BEYOND_RINGS, CASES_EVICTED, COUNTS = range(9)
 """What the loops count."""
@@ -53,13 +52,12 @@ def _long(words: Any, at: Any) -> Any:
 
 @kernel
 def tell(
-    st: Any, s: Any, pool: Any, row: Any, out: Any, n: Any, rule: Any, state: Any, resolution: Any, priority: Any,
+    st: Any, s: Any, pool: Any, row: Any, out: Any, n: Any, state: Any, resolution: Any, priority: Any,
     channel: Any, earliest: Any, occurred: Any, detected: Any, nominal_day: Any, history: Any,
 ) -> None:  # fmt: skip
-    """Write row n: the episode as it is now, and the customer's basics."""
+    """Write row n: the episode as it is now, and the customer's basics. Whose it is, the loops know."""
     found, record, case = out[n], st[s], pool[row]
     found[CUSTOMER] = _long(record, ID)
-    found[RULE] = rule
     found[STATE] = state
     found[RESOLUTION] = resolution
     found[KEY] = _long(case, EPISODE_KEY)

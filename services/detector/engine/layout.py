@@ -8,7 +8,7 @@ moments, complaints, handset swaps) is in a pool of 16-word rows, chained from t
 
 from dataclasses import dataclass
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 PAGE_ROWS = 512
 """Customers of one page."""
 
@@ -37,7 +37,7 @@ class Field:
 RECORD: tuple[Field, ...] = (
     # The first cache line: what every event needs.
     Field("ID", 2, "customer id"),
-    Field("FLAGS", 1, "bits: HAS_PROFILE, AUTO_PAY, PENDING"),
+    Field("FLAGS", 1, "bits: HAS_PROFILE, AUTO_PAY, PENDING; from LIVE_SHIFT on, rules with live rows"),
     Field("CASES", 1, "first row of the customer's chain in the pool; 0 = none"),
     Field("FIRST_DAY", 1, "earliest local day of a behavioural event; 0 = none"),
     Field("NEWEST_DAY", 1, "newest local day in the daily rings; 0 = none"),
@@ -117,6 +117,11 @@ EPISODE_ROW: tuple[Field, ...] = (
 )
 
 
+def live_bit(rule: int) -> int:
+    """Return the bit of FLAGS of a rule; some rules share one."""
+    return 1 << (LIVE_SHIFT + rule % LIVE_BITS)
+
+
 def offsets(fields: tuple[Field, ...], start: int = 0) -> dict[str, int]:
     """Return the first word of every field."""
     found: dict[str, int] = {}
@@ -148,6 +153,8 @@ MONTHS, DAYS = _AT["MONTHS"], _AT["DAYS"]
 
 HAS_PROFILE, AUTO_PAY, PENDING = 1, 2, 4
 """Bits of FLAGS. PENDING: found in history, or before there were rules; told once loading is over."""
+LIVE_SHIFT, LIVE_BITS = 8, 23
+"""From this bit on FLAGS says which rules may have an open or disarmed row: so events need not walk the chain."""
 
 CASE_WORDS = words(CASE_ROW)
 TYPE, NEXT = 0, 1

@@ -1,13 +1,11 @@
-"""The loops over events and customers. This text is also the second half of every generated module, so that the
-rules are
-compiled into them: what follows the mark is copied, with `on_event`, `on_day`, `on_due` and `on_pending` of the
-rule set."""
+"""The loops over events and customers. They know no rule: the table of `hooks` says what to call, and when."""
 
 from typing import Any
 
 import numpy as np
 
 from services.detector.engine import wire
+from services.detector.engine.calls import AT_CALENDAR, call_quick, new_frame
 from services.detector.engine.cases import take_complaint, take_swap
 from services.detector.engine.episodes import refresh_due
 from services.detector.engine.findings import (
@@ -16,9 +14,9 @@ from services.detector.engine.findings import (
     CLAMPED,
     DUPLICATES,
     LATE,
-    MARGIN_ROWS,
     STALE,
 )
+from services.detector.engine.hooks import END, FIRST, GENERAL, LIVE, PARAMETERS, QUICK
 from services.detector.engine.jit import entry, inlined
 from services.detector.engine.kernel import (
     DAY0,
@@ -34,7 +32,6 @@ from services.detector.engine.kernel import (
     take_profile,
 )
 from services.detector.engine.layout import (
-    CASES,
     DAILY_DAYS,
     DAILY_KINDS,
     DAYS,
@@ -50,15 +47,13 @@ from services.detector.engine.layout import (
     SWAP_HISTORY,
     USAGE_IDS,
 )
-from services.detector.engine.no_rules import on_day, on_due, on_event, on_pending, wants
+from services.detector.engine.occasions import at_due, at_event, at_nominal_hour, left_open
 from services.detector.engine.prefetch import prefetch
-
-# --- the generated module begins here ------------------------------------------------------------------------------
 
 FUTURE_TOLERANCE_MS = 300_000
 _AHEAD = 8
 """How many events ahead memory is asked for."""
-_FULL = BUFFER_ROWS - MARGIN_ROWS
+_NO_CALENDAR = np.zeros(4, np.int64)
 
 
 @inlined
@@ -106,7 +101,7 @@ def ask_for(st: Any, s: Any, kind: Any, at: Any, months: Any) -> None:
 def apply_events(  # noqa: C901  # the loop that everything is for; what it calls is inlined
     first: Any, last: Any, slots: Any, kinds: Any, offsets: Any, occurred: Any, ingested: Any, histories: Any,
     idents: Any, ranks: Any, payloads: Any, codes: Any, profiles: Any, st: Any, pool: Any, meta: Any, months: Any,
-    parameters: Any, has_rules: bool, lateness: Any, page_next: Any, page_due: Any, out: Any, outf: Any,
+    hooks: Any, has_rules: bool, lateness: Any, page_next: Any, page_due: Any, out: Any, outf: Any,
     counts: Any,
 ) -> Any:  # fmt: skip
     """Apply events first..last-1 in log order; returns how far it came and how many findings there are.
@@ -114,8 +109,10 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
     It comes less far when the buffer of findings is nearly full: call again from there with the buffer emptied.
     """
     n = np.int64(0)
+    full = BUFFER_ROWS - hooks[GENERAL, FIRST]
+    frame = new_frame(st, pool, meta, out, outf, counts, _NO_CALENDAR)
     for i in range(first, last):
-        if n > _FULL:
+        if n > full:
             return i, n
         if i + _AHEAD < last:
             ask_for(st, slots[i + _AHEAD], kinds[i + _AHEAD], occurred[i + _AHEAD], months)
@@ -136,7 +133,7 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
             elif log - at > lateness[kind]:
                 counts[LATE] += 1
             if st[s, FLAGS] & PENDING and has_rules:
-                n = on_pending(st, s, pool, meta, parameters, log, out, outf, n, counts)
+                n = left_open(st, s, pool, hooks, frame, log, out, n)
                 refresh_due(st, s, pool, page_due)
         fresh, case = take_event(
             st, s, pool, meta, months, kind, at, history, idents[i], ranks[i, 0], ranks[i, 1], payloads, i, codes[i],
@@ -147,14 +144,18 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
         if (history or not has_rules) and (kind == wire.LINE or kind == wire.COMPLAINT):
             st[s, FLAGS] |= PENDING
             refresh_due(st, s, pool, page_due)
-        if not wants(kind, st[s, CASES] != 0):
+        if not fresh:
             continue
-        before = n
-        n = on_event(
-            st, s, pool, meta, parameters, kind, fresh, case, at, log, idents[i], history, out, outf, n, counts
-        )
-        if n != before:
-            refresh_due(st, s, pool, page_due)
+        day = local_day(at)
+        for e in range(hooks[kind, FIRST], hooks[kind, END]):
+            if st[s, FLAGS] & hooks[e, LIVE] == 0:
+                quick = hooks[e, QUICK]
+                if quick == 0 or call_quick(quick, frame.ctypes.data, hooks[e, PARAMETERS], s, case, at, day) == 0:
+                    continue
+            before = n
+            n = at_event(st, s, pool, meta, hooks, e, frame, case, at, day, log, idents[i], history, out, n, counts)
+            if n != before:
+                refresh_due(st, s, pool, page_due)
     return last, n
 
 
@@ -166,31 +167,33 @@ minutes; whether no history came before the tick."""
 @entry
 def visit_customers(
     first: Any, last: Any, slots: Any, since: Any, first_visit: Any, last_visit: Any, visits: Any, calendars: Any,
-    st: Any, pool: Any, meta: Any, parameters: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
+    st: Any, pool: Any, meta: Any, hooks: Any, page_next: Any, page_due: Any, out: Any, outf: Any, counts: Any,
 ) -> Any:  # fmt: skip
     """Let the customers in slots[first..last-1] make visits first_visit..last_visit-1, from since[i] on, in order.
 
     Returns how far it came and how many findings there are; call again from there with the buffer emptied.
     """
     n = np.int64(0)
+    full = BUFFER_ROWS - hooks[GENERAL, FIRST]
+    frame = new_frame(st, pool, meta, out, outf, counts, _NO_CALENDAR)
     for i in range(first, last):
         s = slots[i]
         for k in range(max(since[i], first_visit), last_visit):
             if visits[k, OFFSET] < page_next[s >> 9]:
                 continue
-            if n > _FULL:
+            if n > full:
                 since[i] = k
                 return i, n
             log = visits[k, LOG]
             before = n
             if visits[k, MASK] != 0:
-                day, at, mask = visits[k, DAY], visits[k, AT], visits[k, MASK]
-                n = on_day(st, s, pool, meta, parameters, day, at, log, mask, calendars[k], out, outf, n, counts)
+                frame[AT_CALENDAR] = calendars[k].ctypes.data
+                n = at_nominal_hour(hooks, frame, s, visits[k, DAY], visits[k, AT], log, visits[k, MASK], out, n)
                 if n != before:
                     refresh_due(st, s, pool, page_due)
             elif st[s, DUE] != 0 and st[s, DUE] <= log // MINUTE_MS:
                 if st[s, FLAGS] & PENDING and visits[k, IS_QUIET] != 0:
-                    n = on_pending(st, s, pool, meta, parameters, log, out, outf, n, counts)
-                n = on_due(st, s, pool, meta, parameters, log, out, outf, n, counts)
+                    n = left_open(st, s, pool, hooks, frame, log, out, n)
+                n = at_due(st, s, pool, hooks, frame, log, out, n)
                 refresh_due(st, s, pool, page_due)
     return last, n

@@ -52,8 +52,8 @@ def make_moment(
     """Return the moment of one row of findings. row: its integers; numbers: risk inputs, then what the rule tells."""
     values: list[int] = row.tolist()
     figures: list[float] = numbers.tolist()
-    score, terms = card.score(figures[: len(card.terms)])
-    teller = _Teller(rule, values, figures[len(card.terms) :], texts)
+    score, terms = card.score(figures[f.FIRST_RISK : f.FIRST_RISK + len(card.terms)])
+    teller = _Teller(rule, values, figures, texts)
     state = STATES[values[f.STATE]]
     evidence = [teller.evidence(each) for each in rule.evidence_of(state)]
     parameters: dict[str, str] = {}

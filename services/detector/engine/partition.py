@@ -153,7 +153,7 @@ class Partition:
                 done, found = rule_set.apply_events(
                     done, end, slots, chunk.kind, chunk.offset, chunk.occurred, chunk.ingested, chunk.history,
                     chunk.ident, chunk.rank, chunk.payload, chunk.code, chunk.profiles, store.records, store.pool,
-                    store.meta, _MONTHS, rule_set.parameters, rule_set.has_rules, rule_set.lateness_ms,
+                    store.meta, _MONTHS, rule_set.hooks, rule_set.has_rules, rule_set.lateness_ms,
                     store.page_next, store.page_due, self._out, self._outf, self._counts,
                 )  # fmt: skip
                 self._tell(rule_set, found, applied)
@@ -165,14 +165,14 @@ class Partition:
         newest = self._in_force(None, rules)
         if newest.effective_from_ms <= int(occurred[first:last].min()):
             return [(first, last, newest)]
-        found: list[tuple[int, int, CompiledRuleSet]] = []
-        for i in range(first, last):
-            rule_set = self._in_force(int(occurred[i]), rules)
-            if found and found[-1][2] is rule_set:
-                found[-1] = (found[-1][0], i + 1, rule_set)
-            else:
-                found.append((i, i + 1, rule_set))
-        return found
+        sets = [NO_RULES, *(rules[offset] for offset in sorted(o for o in rules if o <= self.rules_offset))]
+        which = np.zeros(last - first, np.int64)
+        for number, rule_set in enumerate(sets[1:], 1):
+            which[occurred[first:last] >= rule_set.effective_from_ms] = number
+        cuts = np.flatnonzero(which[1:] != which[:-1]) + 1
+        starts = [0, *cuts.tolist()]
+        ends = [*cuts.tolist(), last - first]
+        return [(first + i, first + j, sets[which[i]]) for i, j in zip(starts, ends, strict=True)]
 
     def _in_force(self, at_ms: int | None, rules: Mapping[int, CompiledRuleSet]) -> CompiledRuleSet:
         """Return the newest announced set that holds at an instant; at None: the newest announced."""
@@ -228,7 +228,7 @@ class Partition:
                 store.reserve_cases(_CASES_SPARE)
                 done, found = rule_set.visit_customers(
                     done, len(slots), slots, since, first, last, visits.rows, visits.calendars, store.records,
-                    store.pool, store.meta, rule_set.parameters, store.page_next, store.page_due, self._out,
+                    store.pool, store.meta, rule_set.hooks, store.page_next, store.page_due, self._out,
                     self._outf, self._counts,
                 )  # fmt: skip
                 self._tell(rule_set, found, applied)

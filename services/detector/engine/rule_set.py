@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.detector.engine import calendars, loops, wire
-from services.detector.engine.findings import NUMBERS_MAX, RULE
-from services.detector.engine.generate import generate
-from services.detector.engine.jit import generated_module
+from services.detector.engine.errors import RuleError
+from services.detector.engine.findings import FIRST_RISK, RULE
+from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
 from services.detector.engine.located import Document, checked_keys, read_document
 from services.detector.engine.moments import make_moment
-from services.detector.engine.parameters import ROWS
 from services.detector.engine.risk import NO_CARD, RiskCard, read_card
 from services.detector.engine.rules import Rule, read_rule
 
@@ -29,15 +27,14 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True)
 class CompiledRuleSet:
-    """An immutable version of all rules. The three loops are compiled functions; see `loops` for their arguments."""
+    """An immutable version of all rules. The loops are compiled functions of `loops`, which go by `hooks`."""
 
     version: str
     effective_from_ms: int
     rules: tuple[Rule, ...]
     card: RiskCard
     lateness_ms: npt.NDArray[np.int64]
-    parameters: npt.NDArray[np.float64]  # (ROWS, all parameters)
-    module: ModuleType = field(repr=False)
+    compiled: Hooks = field(repr=False)
 
     @property
     def has_rules(self) -> bool:
@@ -45,18 +42,23 @@ class CompiledRuleSet:
         return bool(self.rules)
 
     @property
+    def hooks(self) -> npt.NDArray[np.int64]:
+        """The table of what to call, and when."""
+        return self.compiled.table
+
+    @property
     def apply_events(self) -> Any:
         """The loop over events."""
-        return self.module.apply_events
+        return loops.apply_events
 
     @property
     def visit_customers(self) -> Any:
         """The loop over customers that ticks ask for."""
-        return self.module.visit_customers
+        return loops.visit_customers
 
     @property
     def calendar(self) -> tuple[Rule, ...]:
-        """The calendar rules, in the order of their bits in sweep masks."""
+        """The calendar rules."""
         return tuple(rule for rule in self.rules if rule.slot is not None)
 
     @property
@@ -65,12 +67,10 @@ class CompiledRuleSet:
         return tuple(sorted({rule.slot.minute for rule in self.calendar if rule.slot is not None}))
 
     def mask_at(self, at_ms: int, day: int) -> int:
-        """Return the bits of the calendar rules that are judged at a nominal instant of a local day."""
+        """Return the bits of the nominal hours that a nominal instant of a local day is."""
         minute = (at_ms - calendars.local_midnight(day)) // calendars.MINUTE_MS
         return sum(
-            1 << bit
-            for bit, rule in enumerate(self.calendar)
-            if rule.slot is not None and rule.slot.minute == minute and rule.slot.is_on(day)
+            1 << bit for bit, slot in enumerate(self.compiled.slots) if slot.minute == minute and slot.is_on(day)
         )
 
     def moment(self, row: Any, numbers: Any, texts: Mapping[int, str]) -> dict[str, Any]:
@@ -99,15 +99,13 @@ def compile_rule_set(
         else:
             rules.append(_new_rule(document, rules))
     rules.sort(key=lambda rule: rule.id)
-    module = generated_module("rules", generate(rules, card))
     return CompiledRuleSet(
         version=version,
         effective_from_ms=effective_from_ms,
         rules=tuple(rules),
         card=card,
         lateness_ms=lateness,
-        parameters=_values(rules),
-        module=module,
+        compiled=_compiled(rules, card, sorted(documents)),
     )
 
 
@@ -121,14 +119,16 @@ def _new_rule(document: Document, known: list[Rule]) -> Rule:
         sum(part is not None for e in told for part in (e.observed, e.observed_text, e.baseline, e.threshold))
         for told in (rule.evidence, rule.resolved_evidence)
     )
-    if numbers + len(rule.tells) > NUMBERS_MAX // 2:
-        raise document.error(("evidence",), f"more than {NUMBERS_MAX // 2} numbers in evidence and tells")
+    if numbers + len(rule.tells) > FIRST_RISK:
+        raise document.error(("evidence",), f"more than {FIRST_RISK} numbers in evidence and tells")
     return rule
 
 
-def _values(rules: list[Rule]) -> npt.NDArray[np.float64]:
-    columns = [parameter.values for rule in rules for parameter in rule.parameters.values()]
-    return np.ascontiguousarray(np.array(columns, np.float64).T) if columns else np.zeros((ROWS, 1), np.float64)
+def _compiled(rules: list[Rule], card: RiskCard, paths: list[str]) -> Hooks:
+    try:
+        return hooks_of(rules, card)
+    except TooManyRules as fault:
+        raise RuleError(paths[-1], 1, 1, str(fault)) from None
 
 
 def _lateness(given: Mapping[str, Any], document: Document | None) -> npt.NDArray[np.int64]:
@@ -154,7 +154,6 @@ NO_RULES = CompiledRuleSet(
     rules=(),
     card=NO_CARD,
     lateness_ms=_lateness({}, None),
-    parameters=np.zeros((ROWS, 1), np.float64),
-    module=loops,
+    compiled=Hooks(np.zeros((FIRST_ENTRY, COLUMNS), np.int64), ()),
 )
 """What holds before a rule set is announced: state is kept, nothing is found."""

@@ -1,0 +1,151 @@
+"""What is called at an event, at a due time, and for what loading left open. Compiled; knows no rule."""
+
+from typing import Any
+
+import numpy as np
+
+from services.detector.engine.calls import IS_HISTORY, MAY_RAISE, call_judge
+from services.detector.engine.cases import find_case
+from services.detector.engine.episodes import drop_orphans
+from services.detector.engine.findings import CASES_EVICTED, RULE
+from services.detector.engine.hooks import (
+    CODE,
+    DUE_TIMES,
+    END,
+    EPISODE,
+    FIRST,
+    GENERAL,
+    JUDGE,
+    LEFT_OPEN,
+    NEEDS_PROFILE,
+    NOMINAL_HOURS,
+    NUMBER,
+    PARAMETERS,
+    SLOT,
+)
+from services.detector.engine.jit import kernel
+from services.detector.engine.kernel import get64, local_day, set64
+from services.detector.engine.layout import (
+    CASES,
+    COMPLAINT,
+    COMPLAINT_ID,
+    COMPLAINT_OPENED,
+    EPISODE_AT,
+    EPISODE_BITS,
+    EPISODE_DUE,
+    EPISODE_KEY,
+    EPISODE_RULE,
+    FLAGS,
+    HAS_PROFILE,
+    LINE_AT,
+    LINE_EVENT,
+    NEXT,
+    OPEN,
+    PENDING,
+    TYPE,
+)
+from services.detector.engine.layout import EPISODE as EPISODE_TYPE
+from services.detector.engine.rules import BY_COMPLAINT, BY_LINE, EPISODES
+
+_BY_LINE, _BY_COMPLAINT = EPISODES.index(BY_LINE), EPISODES.index(BY_COMPLAINT)
+
+
+@kernel
+def visit(hooks: Any, e: Any, frame: Any, s: Any, case: Any, at: Any, day: Any, log: Any, occurred: Any, key: Any,
+          key_at: Any, flags: Any, out: Any, n: Any) -> Any:  # fmt: skip
+    """Call entry e; put its number and the risk inputs into what it found. Returns the next free row."""
+    address = frame.ctypes.data
+    found = call_judge(
+        hooks[e, JUDGE], address, hooks[e, PARAMETERS], s, case, at, day, log, occurred, key, key_at, flags, n
+    )
+    if found < n:  # it failed
+        return n
+    for row in range(n, found):
+        out[row, RULE] = hooks[e, NUMBER]
+        call_judge(hooks[GENERAL, END], address, 0, s, 0, at, day, log, occurred, key, key_at, flags, row)
+    return found
+
+
+@kernel
+def at_event(st: Any, s: Any, pool: Any, meta: Any, hooks: Any, e: Any, frame: Any, case: Any, at: Any, day: Any,
+             log: Any, ident: Any, history: bool, out: Any, n: Any, counts: Any) -> Any:  # fmt: skip
+    """Judge one rule at an event, or end what it has open; return the next free row."""
+    key, key_at = ident, at
+    episode = hooks[e, EPISODE]
+    if episode == _BY_COMPLAINT:
+        counts[CASES_EVICTED] += drop_orphans(st, s, pool, meta, hooks[e, CODE])
+        if case == 0:
+            return n
+        key, key_at = get64(pool, case, COMPLAINT_ID), np.int64(0)
+    elif episode == _BY_LINE:
+        key, key_at = get64(st, s, LINE_EVENT), get64(st, s, LINE_AT)
+    flags = IS_HISTORY if history else MAY_RAISE
+    return visit(hooks, e, frame, s, case, at, day, log, at, key, key_at, flags, out, n)
+
+
+@kernel
+def at_nominal_hour(hooks: Any, frame: Any, s: Any, day: Any, at: Any, log: Any, mask: Any, out: Any, n: Any) -> Any:
+    """Judge the calendar rules whose slots are in `mask`; return the next free row."""
+    none = np.int64(0)
+    for e in range(hooks[NOMINAL_HOURS, FIRST], hooks[NOMINAL_HOURS, END]):
+        if mask & hooks[e, SLOT]:
+            n = visit(hooks, e, frame, s, none, at, day, log, at, none, none, none, out, n)
+    return n
+
+
+@kernel
+def at_due(st: Any, s: Any, pool: Any, hooks: Any, frame: Any, log: Any, out: Any, n: Any) -> Any:
+    """Judge the open episodes that are due; return the next free row."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        following = np.int64(pool[row, NEXT])
+        due = get64(pool, row, EPISODE_DUE) if pool[row, TYPE] == EPISODE_TYPE else np.int64(0)
+        if due != 0 and due <= log and pool[row, EPISODE_BITS] & OPEN != 0:
+            set64(pool, row, EPISODE_DUE, np.int64(0))
+            key, key_at = get64(pool, row, EPISODE_KEY), get64(pool, row, EPISODE_AT)
+            for e in range(hooks[DUE_TIMES, FIRST], hooks[DUE_TIMES, END]):
+                if hooks[e, CODE] != pool[row, EPISODE_RULE]:
+                    continue
+                case = np.int64(0)
+                if hooks[e, EPISODE] == _BY_COMPLAINT:
+                    case = find_case(st, s, pool, COMPLAINT, COMPLAINT_ID, key)
+                    if case == 0:
+                        continue
+                n = visit(hooks, e, frame, s, case, due, local_day(due), log, due, key, key_at, 0, out, n)
+        row = following
+    return n
+
+
+@kernel
+def left_open(st: Any, s: Any, pool: Any, hooks: Any, frame: Any, log: Any, out: Any, n: Any) -> Any:
+    """Tell what history left open; clear PENDING unless a profile is still missing. Returns the next free row."""
+    has_profile = st[s, FLAGS] & HAS_PROFILE != 0
+    waits = False
+    for e in range(hooks[LEFT_OPEN, FIRST], hooks[LEFT_OPEN, END]):
+        is_known = has_profile or hooks[e, NEEDS_PROFILE] == 0
+        if hooks[e, EPISODE] == _BY_LINE:
+            if get64(st, s, LINE_AT) != 0 and not is_known:
+                waits = True
+            elif get64(st, s, LINE_AT) != 0:
+                key_at = get64(st, s, LINE_AT)
+                n = _tell(hooks, e, frame, s, np.int64(0), log, key_at, get64(st, s, LINE_EVENT), key_at, out, n)
+            continue
+        case = np.int64(st[s, CASES])
+        while case != 0:
+            if pool[case, TYPE] == COMPLAINT and not is_known:
+                waits = True
+            elif pool[case, TYPE] == COMPLAINT:
+                key, occurred = get64(pool, case, COMPLAINT_ID), get64(pool, case, COMPLAINT_OPENED)
+                n = _tell(hooks, e, frame, s, case, log, occurred, key, np.int64(0), out, n)
+            case = np.int64(pool[case, NEXT])
+    if not waits:
+        st[s, FLAGS] &= ~PENDING
+    return n
+
+
+@kernel
+def _tell(hooks: Any, e: Any, frame: Any, s: Any, case: Any, log: Any, occurred: Any, key: Any, key_at: Any, out: Any,
+          n: Any) -> Any:  # fmt: skip
+    """Judge as of now what happened while loading, if the rule has anything to say to it."""
+    day = local_day(log)
+    return visit(hooks, e, frame, s, case, log, day, log, occurred, key, key_at, MAY_RAISE | IS_HISTORY, out, n)
