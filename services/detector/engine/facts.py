@@ -6,41 +6,25 @@ rules need no code here as long as the state has what they ask for.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from services.detector.decode import TIERS
 from services.detector.engine import wire
 from services.detector.engine.expressions import Typed
-
-ANY, CASE_COMPLAINT, CASE_HANDSET, CALENDAR = "any", "complaint", "handset", "calendar"
-"""Where a fact exists: everywhere; in rules with one episode per complaint, or per handset change; at nominal hours."""
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A name, its type, where it exists, and what it means."""
-
-    typed: Typed
-    about: str
-    where: str = ANY
-
-
-def _number(code: str, unit: str, about: str, where: str = ANY) -> Fact:
-    return Fact(Typed(f"np.float64({code})", "number", unit), about, where)
-
-
-def _truth(code: str, about: str, where: str = ANY) -> Fact:
-    return Fact(Typed(f"({code})", "boolean"), about, where)
-
-
-def _enum(code: str, words: tuple[str, ...], about: str, where: str = ANY) -> Fact:
-    return Fact(Typed(f"np.int64({code})", "enum", words=words), about, where)
-
-
-def _text(code: str, about: str, where: str = ANY) -> Fact:
-    return Fact(Typed(code, "text"), about, where)
-
+from services.detector.engine.fact_forms import (
+    CALENDAR,
+    CASE_COMPLAINT,
+    CASE_HANDSET,
+    Aggregate,
+    BadFeature,
+    Fact,
+    enum,
+    integer,
+    number,
+    only,
+    text,
+    truth,
+)
 
 _LINE_WORDS = wire.SYMBOLS[wire.LINE]["status"]
 _REASONS = wire.SYMBOLS[wire.BALANCE]["reason"]
@@ -49,46 +33,46 @@ _TOPICS = wire.SYMBOLS[wire.COMPLAINT]["topic"]
 _SEVERITIES = wire.SYMBOLS[wire.COMPLAINT]["severity"]
 
 FACTS: Mapping[str, Fact] = {
-    "at": _number("at", "ms", "instant of the evaluation: of the event, of the nominal hour, or of the tick"),
-    "today": _number("day * 86_400_000 - TZ_MS", "ms", "local midnight at which the day of `at` began"),
-    "hour": _number("3_600_000", "ms", "an hour"),
-    "minute": _number("60_000", "ms", "a minute"),
-    "has_profile": _truth("st[s, FLAGS] & HAS_PROFILE != 0", "a customer record is known"),
-    "auto_pay": _truth("st[s, FLAGS] & AUTO_PAY != 0", "bills are paid automatically"),
-    "tier": _enum("st[s, CODES] >> 16 & 15", TIERS, "value tier"),
-    "arpu_fen": _number("st[s, ARPU]", "fen", "average monthly revenue; -1 = unknown"),
-    "plan_fee_fen": _number("st[s, PLAN_FEE]", "fen", "monthly plan fee; -1 = unknown"),
-    "tenure_days": _number("(day - st[s, JOINED] if st[s, JOINED] != 0 else -1)", "days",
+    "at": number("at", "ms", "instant of the evaluation: of the event, of the nominal hour, or of the tick"),
+    "today": number("day * 86_400_000 - TZ_MS", "ms", "local midnight at which the day of `at` began"),
+    "hour": number("3_600_000", "ms", "an hour"),
+    "minute": number("60_000", "ms", "a minute"),
+    "has_profile": truth("st[s, FLAGS] & HAS_PROFILE != 0", "a customer record is known"),
+    "auto_pay": truth("st[s, FLAGS] & AUTO_PAY != 0", "bills are paid automatically"),
+    "tier": enum("st[s, CODES] >> 16 & 15", TIERS, "value tier"),
+    "arpu_fen": number("st[s, ARPU]", "fen", "average monthly revenue; -1 = unknown"),
+    "plan_fee_fen": number("st[s, PLAN_FEE]", "fen", "monthly plan fee; -1 = unknown"),
+    "tenure_days": number("(day - st[s, JOINED] if st[s, JOINED] != 0 else -1)", "days",
                            "since joining; -1 = unknown"),
-    "observed_days": _number("(day - st[s, FIRST_DAY] if st[s, FIRST_DAY] != 0 else 0)", "days",
+    "observed_days": number("(day - st[s, FIRST_DAY] if st[s, FIRST_DAY] != 0 else 0)", "days",
                              "since the first event of the customer"),
-    "balance_fen": _number("get64(st, s, BALANCE)", "fen", "newest balance"),
-    "balance_is_known": _truth("get64(st, s, BALANCE_AT) != 0", "a balance was told"),
-    "balance_reason": _enum("st[s, BALANCE_REASON]", _REASONS, "why the newest balance was told"),
-    "line_status": _enum("st[s, LINE_STATUS]", _LINE_WORDS, "newest status of the line"),
-    "line_since": _number("get64(st, s, LINE_AT)", "ms", "since when"),
-    "silent_hours": _number("((at // 60_000 - st[s, LAST_OK]) // 60 if st[s, LAST_OK] != 0 else -1)", "hours",
+    "balance_fen": number("get64(st, s, BALANCE)", "fen", "newest balance"),
+    "balance_is_known": truth("get64(st, s, BALANCE_AT) != 0", "a balance was told"),
+    "balance_reason": enum("st[s, BALANCE_REASON]", _REASONS, "why the newest balance was told"),
+    "line_status": enum("st[s, LINE_STATUS]", _LINE_WORDS, "newest status of the line"),
+    "line_since": number("get64(st, s, LINE_AT)", "ms", "since when"),
+    "silent_hours": number("((at // 60_000 - st[s, LAST_OK]) // 60 if st[s, LAST_OK] != 0 else -1)", "hours",
                             "since the last successful use; -1 = none seen"),
-    "complaint_state": _enum("pool[case, COMPLAINT_BITS] & 7", _STATES, "state of the complaint", CASE_COMPLAINT),
-    "complaint_topic": _enum("pool[case, COMPLAINT_BITS] >> 3 & 7", _TOPICS, "what it is about", CASE_COMPLAINT),
-    "complaint_severity": _enum("pool[case, COMPLAINT_BITS] >> 6 & 3", _SEVERITIES, "how grave", CASE_COMPLAINT),
-    "complaint_opened_at": _number("get64(pool, case, COMPLAINT_OPENED)", "ms", "when it was opened", CASE_COMPLAINT),
-    "complaint_at": _number("get64(pool, case, COMPLAINT_AT)", "ms", "its newest event", CASE_COMPLAINT),
-    "complaint_id": _text("get64(pool, case, COMPLAINT_ID)", "its id at its source", CASE_COMPLAINT),
-    "handset_is_known": _truth("case != 0", "a handset change is known", CASE_HANDSET),
-    "handset_changed_at": _number("get64(pool, case, SWAP_AT)", "ms", "when the newest change was", CASE_HANDSET),
-    "handset_age_days": _number("day - local_day(get64(pool, case, SWAP_AT))", "days",
+    "complaint_state": enum("pool[case, COMPLAINT_BITS] & 7", _STATES, "state of the complaint", CASE_COMPLAINT),
+    "complaint_topic": enum("pool[case, COMPLAINT_BITS] >> 3 & 7", _TOPICS, "what it is about", CASE_COMPLAINT),
+    "complaint_severity": enum("pool[case, COMPLAINT_BITS] >> 6 & 3", _SEVERITIES, "how grave", CASE_COMPLAINT),
+    "complaint_opened_at": number("get64(pool, case, COMPLAINT_OPENED)", "ms", "when it was opened", CASE_COMPLAINT),
+    "complaint_at": number("get64(pool, case, COMPLAINT_AT)", "ms", "its newest event", CASE_COMPLAINT),
+    "complaint_id": text("get64(pool, case, COMPLAINT_ID)", "its id at its source", CASE_COMPLAINT),
+    "handset_is_known": truth("case != 0", "a handset change is known", CASE_HANDSET),
+    "handset_changed_at": number("get64(pool, case, SWAP_AT)", "ms", "when the newest change was", CASE_HANDSET),
+    "handset_age_days": number("day - local_day(get64(pool, case, SWAP_AT))", "days",
                                 "local days since the newest change", CASE_HANDSET),
-    "handset_model": _text("get64(pool, case, SWAP_MODEL)", "model now in use", CASE_HANDSET),
-    "handset_previous": _text("get64(pool, case, SWAP_PREVIOUS)", "model before, where told", CASE_HANDSET),
-    "handset_is_history": _truth("pool[case, SWAP_BITS] & SWAP_HISTORY != 0", "the change was loaded as the past",
+    "handset_model": text("get64(pool, case, SWAP_MODEL)", "model now in use", CASE_HANDSET),
+    "handset_previous": text("get64(pool, case, SWAP_PREVIOUS)", "model before, where told", CASE_HANDSET),
+    "handset_is_history": truth("pool[case, SWAP_BITS] & SWAP_HISTORY != 0", "the change was loaded as the past",
                                  CASE_HANDSET),
-    "handset_unseen_days": _number("_unseen_days(st, s, pool, case)", "days",
+    "handset_unseen_days": number("_unseen_days(st, s, pool, case)", "days",
                                    "local days between the model's last use and the change; 100000 = never used",
                                    CASE_HANDSET),
-    "handset_beyond_plan": _number("_bits(pool[case, SWAP_BITS] & 127 & ~st[s, PLAN_CAPABILITIES])", "count",
+    "handset_beyond_plan": number("_bits(pool[case, SWAP_BITS] & 127 & ~st[s, PLAN_CAPABILITIES])", "count",
                                    "capabilities of the handset that the plan lacks", CASE_HANDSET),
-    "is_birthday": _truth("_is_birthday(st, s, calendar)", "today is kept as the customer's birthday", CALENDAR),
+    "is_birthday": truth("_is_birthday(st, s, calendar)", "today is kept as the customer's birthday", CALENDAR),
 }  # fmt: skip
 
 RINGS: Mapping[str, tuple[str, str]] = {
@@ -107,34 +91,12 @@ DAYS_MAX = 41
 """Closed days that an aggregate can reach back: what the rings keep beside the running day."""
 
 
-class BadFeature(Exception):
-    """A feature that cannot be; `key` is the field at fault."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-        self.message = message
-
-
 def feature(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed:
     """Return the typed form of a declared aggregate; raises BadFeature."""
-    for word, make in _AGGREGATES.items():
-        if word in given:
+    for name, make in _AGGREGATES.items():
+        if name in given:
             return make(given, code_of_rule)
     raise BadFeature("", f"want one of {', '.join(_AGGREGATES)}, or an expression")
-
-
-def _integer(given: Mapping[str, Any], key: str, default: int | None, most: int) -> int:
-    value = given.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise BadFeature(key, f"{key} wants an integer from 0 to {most}")
-    return value
-
-
-def _only(given: Mapping[str, Any], *keys: str) -> None:
-    for key in given:
-        if key not in keys:
-            raise BadFeature(key, f"unknown field {key}; known here: {', '.join(keys)}")
 
 
 def _ring(given: Mapping[str, Any], word: str, rings: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
@@ -145,65 +107,65 @@ def _ring(given: Mapping[str, Any], word: str, rings: Mapping[str, tuple[str, st
 
 def _days(given: Mapping[str, Any], word: str) -> tuple[str, str, int]:
     what, unit = _ring(given, word, RINGS)
-    days, offset = _integer(given, "days", None, DAYS_MAX), _integer(given, "offset", 0, DAYS_MAX)
+    days, offset = integer(given, "days", None, DAYS_MAX), integer(given, "offset", 0, DAYS_MAX)
     if days < 1 or days + offset > DAYS_MAX:
         raise BadFeature("days", f"days and offset together reach back at most {DAYS_MAX} closed days")
     return f"day_sum(st, s, {what}, day - {days + offset}, day - {offset + 1})", unit, days
 
 
 def _sum(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "sum", "days", "offset")
+    only(given, "sum", "days", "offset")
     code, unit, _days_given = _days(given, "sum")
     return Typed(f"np.float64({code})", "number", unit)
 
 
 def _mean(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "mean", "days", "offset", "per")
+    only(given, "mean", "days", "offset", "per")
     code, unit, days = _days(given, "mean")
-    per = _integer(given, "per", 1, DAYS_MAX)
+    per = integer(given, "per", 1, DAYS_MAX)
     if per < 1 or days % per:
         raise BadFeature("per", f"{days} days do not divide into periods of {per}")
     return Typed(f"(np.float64({code}) / np.float64({days // per}))", "number", unit)
 
 
 def _running_week(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "running_week")
+    only(given, "running_week")
     what, unit = _ring(given, "running_week", RINGS)
     monday = "day - (day + 3) % 7"
     return Typed(f"np.float64(day_sum(st, s, {what}, {monday}, {monday} + 6))", "number", unit)
 
 
 def _hours(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "charge_of_hours")
-    hours = _integer(given, "charge_of_hours", None, 24)
+    only(given, "charge_of_hours")
+    hours = integer(given, "charge_of_hours", None, 24)
     now = "(at + TZ_MS) // 3_600_000"
     return Typed(f"np.float64(hour_sum(st, s, {now} - {hours - 1}, {now}))", "number", "fen")
 
 
 def _topic(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "complaints_on_topic")
-    days = _integer(given, "complaints_on_topic", None, 400)
+    only(given, "complaints_on_topic")
+    days = integer(given, "complaints_on_topic", None, 400)
     return Typed(f"np.float64(same_topic_before(st, s, pool, case, {days}))", "number", "count")
 
 
 def _complaints(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "complaints")
-    days = _integer(given, "complaints", None, 400)
+    only(given, "complaints")
+    days = integer(given, "complaints", None, 400)
     return Typed(f"np.float64(complaints_since(st, s, pool, day - {days}, day))", "number", "count")
 
 
 def _swaps(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
-    _only(given, "handset_changes")
-    days = _integer(given, "handset_changes", None, 400)
+    only(given, "handset_changes")
+    days = integer(given, "handset_changes", None, 400)
     return Typed(f"np.float64(swaps_between(st, s, pool, day - {days}, day))", "number", "count")
 
 
 def _open(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed:
-    _only(given, "open")
+    only(given, "open")
     return Typed(f"has_open(st, s, pool, np.int64({code_of_rule(str(given['open']))}), at)", "boolean")
 
 
-_AGGREGATES: Mapping[str, Callable[[Mapping[str, Any], Callable[[str], int]], Typed]] = {
+_AGGREGATES: Mapping[str, Aggregate] = {
     "sum": _sum,
     "mean": _mean,
     "running_week": _running_week,

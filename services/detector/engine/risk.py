@@ -8,7 +8,8 @@ from math import isnan
 from typing import Any
 
 from services.detector.engine.expressions import Typed, compile_expression
-from services.detector.engine.facts import ANY, FACTS, BadFeature, feature
+from services.detector.engine.fact_forms import ANY, BadFeature
+from services.detector.engine.facts import FACTS, feature
 from services.detector.engine.located import Document, Path, checked_keys
 from services.detector.engine.rules import rule_code
 

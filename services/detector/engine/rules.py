@@ -8,7 +8,8 @@ from typing import Any
 from services.detector.engine import wire
 from services.detector.engine.calendars import Slot
 from services.detector.engine.expressions import Typed, compile_expression
-from services.detector.engine.facts import CALENDAR, CASE_COMPLAINT, CASE_HANDSET, FACTS, BadFeature, feature
+from services.detector.engine.fact_forms import CALENDAR, CASE_COMPLAINT, CASE_HANDSET, BadFeature
+from services.detector.engine.facts import FACTS, feature
 from services.detector.engine.findings import TEXTS_MAX
 from services.detector.engine.located import Document, Path, checked_keys
 from services.detector.engine.parameters import Parameter, read_parameters
