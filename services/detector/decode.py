@@ -17,7 +17,7 @@ from schemas.codec import Undecodable, decode
 from schemas.events import HAND_OVER, TICK
 from schemas.limits import EARLIEST_MS, EVENT_BYTES_MAX
 from services.detector.engine import walk, wire
-from services.detector.engine.layout import INT32_MAX
+from services.detector.engine.layout import INT32_MAX, NAMED_SHIFT
 from services.detector.log_records import LogRecord, LogRecords
 from services.detector.ports import RawRecord
 
@@ -265,6 +265,11 @@ def capability_bits(words: Sequence[str]) -> int:
     return sum(1 << bit for bit, word in enumerate(wire.CAPABILITIES) if word in words)
 
 
+def category_bits(words: Sequence[str]) -> int:
+    """Return the bits of the named service categories."""
+    return sum(1 << bit for bit, word in enumerate(wire.SYMBOLS[wire.ORDER]["category"][1:]) if word in words)
+
+
 def profile_row(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
     """Return a customer record as the columns of the state."""
     tier = TIERS.index(fields["tier"]) if fields["tier"] in TIERS else 0
@@ -273,9 +278,10 @@ def profile_row(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
         | SEGMENT_CODES.get(fields["segment"] or "", 0) << 8
         | tier << 16
         | _CALENDARS.get(fields["birthday_calendar"], 0) << 20
+        | category_bits(fields["active_categories"]) << NAMED_SHIFT
     )
     return [
-        codes,
+        codes - (1 << 32) if codes >> 31 else codes,  # as a word of the state has it
         birthday_number(fields["birthday"]),
         fields["joined_on"] or 0,
         fields["contract_ends_on"] or 0,

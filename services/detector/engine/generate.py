@@ -17,8 +17,10 @@ from services.detector.engine.rules import BY_COMPLAINT, BY_HANDSET, Evidence, R
 _HEAD = '''"""Generated from a rule file; do not edit."""
 import numpy as np
 
+from services.detector.engine.bills import *
 from services.detector.engine.calls import *
 from services.detector.engine.cases import *
+from services.detector.engine.contacts import *
 from services.detector.engine.episodes import *
 from services.detector.engine.findings import *
 from services.detector.engine.jit import kernel

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from services.detector.engine.contacts import note_call, shrink
 from services.detector.engine.jit import inlined, kernel
 from services.detector.engine.layout import (
     AUTO_PAY,
@@ -33,10 +34,10 @@ from services.detector.engine.layout import (
     LINE_RANK,
     LINE_STATUS,
     MEMORY_AT,
+    MONTH_CHARGE,
     MONTHLY_KINDS,
     MONTHLY_MONTHS,
     MONTHS,
-    NEWEST_DAY,
     NEWEST_HOUR,
     NEWEST_MONTH,
     OTHER_IDS,
@@ -44,9 +45,14 @@ from services.detector.engine.layout import (
     OWNER,
     PROFILE_AT,
     PROFILE_RANK,
+    ROAMED_DAY,
     SUCCESS_MAX,
+    SUSPENDED_DAY,
     USAGE_IDS,
     USAGE_MEMORY,
+    USED_DATA,
+    USED_SMS,
+    USED_VOICE,
     VOICE_MAX,
 )
 
@@ -59,6 +65,8 @@ DAY0 = 10_957
 _MASK = 0xFFFFFFFF
 _VOICE, _SMS, _DATA = 1, 2, 3
 _ON_NET, _OFF_NET = 1, 2
+_OUT = 1
+_ACTIVE = 1
 
 
 @inlined
@@ -78,6 +86,26 @@ def set64(table: Any, row: Any, word: Any, value: Any) -> None:
 def local_day(at: Any) -> Any:
     """Return the local day of an instant."""
     return (at + TZ_MS) // (24 * HOUR_MS)
+
+
+@kernel
+def month_of(day: Any) -> Any:
+    """Return the month of a local day, months since 2000: days since 1970 to the civil calendar."""
+    z = np.int64(day) + 719_468
+    era = z // 146_097
+    of_era = z - era * 146_097
+    year = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    march = (5 * of_year + 2) // 153
+    return (year + era * 400 - 2000) * 12 + march + 2
+
+
+@kernel
+def first_day_of(month: Any) -> Any:
+    """Return the first local day of a month: the way back of `month_of`."""
+    march = month + 24_000 - 2
+    year = march // 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * (march % 12) + 2) // 5 - 719_468
 
 
 @inlined
@@ -138,19 +166,59 @@ def _plus(st: Any, s: Any, word: Any, value: Any) -> None:
 
 
 @inlined
-def _roll(st: Any, s: Any, newest_word: Any, now: Any, size: Any, first: Any, kinds: Any) -> Any:
-    """Move a ring forward to `now`, clearing what it passes; False when `now` is too old to be kept."""
-    newest = np.int64(st[s, newest_word])
-    if now > newest:
-        for j in range(max(newest + 1, now - size + 1), now + 1):
-            for k in range(kinds):
-                st[s, first + j % size * kinds + k] = 0
-        st[s, newest_word] = now
-    return now > newest - size
+def _clear(st: Any, s: Any, before: Any, now: Any, size: Any, first: Any, kinds: Any) -> None:
+    """Clear what a ring passes when it moves forward from `before` to `now`."""
+    for j in range(max(before + 1, now - size + 1), now + 1):
+        for k in range(kinds):
+            st[s, first + j % size * kinds + k] = 0
+
+
+@kernel
+def _advance(st: Any, s: Any, hour: Any, month: Any) -> None:
+    """Move all rings forward to a new hour."""
+    before = np.int64(st[s, NEWEST_HOUR])
+    _clear(st, s, before, hour, HOURLY_HOURS, HOURS, 1)
+    st[s, NEWEST_HOUR] = hour
+    if hour // 24 == before // 24:
+        return
+    _clear(st, s, before // 24, hour // 24, DAILY_DAYS, DAYS, DAILY_KINDS)
+    newest = np.int64(st[s, NEWEST_MONTH])
+    if month > newest:
+        _clear(st, s, newest, month, MONTHLY_MONTHS, MONTHS, MONTHLY_KINDS)
+        st[s, USED_VOICE] = 0
+        st[s, USED_DATA] = 0
+        st[s, USED_SMS] = 0
+        st[s, MONTH_CHARGE] = 0
+        shrink(st, s, month - newest)
+        st[s, NEWEST_MONTH] = month
 
 
 @inlined
-def add_usage(st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> Any:
+def _add_to_month(st: Any, s: Any, month: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any) -> None:
+    """Add to the month, and for the newest one to what counts against allowances."""
+    service, network = code & 3, (code >> 4) & 7
+    word = MONTHS + month % MONTHLY_MONTHS * MONTHLY_KINDS
+    if service == _VOICE and (network == _ON_NET or network == _OFF_NET):  # noqa: SIM109  # no tuples in kernels
+        _plus(st, s, word + network - _ON_NET, quantity)
+    _plus(st, s, word + 2, out_of_bundle)
+    if month != st[s, NEWEST_MONTH]:
+        return
+    _plus(st, s, MONTH_CHARGE, charge)
+    if (code >> 8) & 1:
+        return
+    is_out = (code >> 2) & 3 == _OUT
+    if service == _DATA:
+        _plus(st, s, USED_DATA, quantity)
+    elif service == _VOICE and is_out:
+        _plus(st, s, USED_VOICE, quantity)
+    elif service == _SMS and is_out:
+        _plus(st, s, USED_SMS, quantity)
+
+
+@inlined
+def add_usage(
+    st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, charge: Any, out_of_bundle: Any, counterpart: Any
+) -> Any:  # fmt: skip
     """Add a usage record to the rings; False when its day is no longer kept. An amount counts within 0..2^31-1."""
     quantity = min(max(quantity, np.int64(0)), np.int64(INT32_MAX))
     charge = min(max(charge, np.int64(0)), np.int64(INT32_MAX))
@@ -158,25 +226,30 @@ def add_usage(st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, c
     hour = (at + TZ_MS) // HOUR_MS
     day = hour // 24
     month = np.int64(months[day - DAY0])
-    service = code & 3
-    succeeded = (code >> 7) & 1
-    if _roll(st, s, NEWEST_HOUR, hour, HOURLY_HOURS, HOURS, 1):
+    if hour > st[s, NEWEST_HOUR]:
+        _advance(st, s, hour, month)
+    newest = np.int64(st[s, NEWEST_HOUR])
+    if hour > newest - HOURLY_HOURS:
         _plus(st, s, HOURS + hour % HOURLY_HOURS, charge)
-    if _roll(st, s, NEWEST_MONTH, month, MONTHLY_MONTHS, MONTHS, MONTHLY_KINDS):
-        word = MONTHS + month % MONTHLY_MONTHS * MONTHLY_KINDS
-        network = (code >> 4) & 7
-        if service == _VOICE and network == _ON_NET:
-            _plus(st, s, word, quantity)
-        elif service == _VOICE and network == _OFF_NET:
-            _plus(st, s, word + 1, quantity)
-        _plus(st, s, word + 2, out_of_bundle)
-        _plus(st, s, word + 3, charge)
+    if month > st[s, NEWEST_MONTH] - MONTHLY_MONTHS:
+        _add_to_month(st, s, month, code, quantity, charge, out_of_bundle)
+    service, network, succeeded = code & 3, (code >> 4) & 7, (code >> 7) & 1
+    if counterpart != 0 and service == _VOICE and quantity > 0:
+        note_call(st, s, day, network, quantity, counterpart)
+    if (code >> 8) & 1 and day > st[s, ROAMED_DAY]:
+        st[s, ROAMED_DAY] = day
     if succeeded:
         minute = np.int64(at // MINUTE_MS)
         if minute > st[s, LAST_OK]:
             st[s, LAST_OK] = minute
-    if not _roll(st, s, NEWEST_DAY, day, DAILY_DAYS, DAYS, DAILY_KINDS):
+    if day <= newest // 24 - DAILY_DAYS:
         return False
+    _add_to_day(st, s, day, service, succeeded, quantity, charge)
+    return True
+
+
+@inlined
+def _add_to_day(st: Any, s: Any, day: Any, service: Any, succeeded: Any, quantity: Any, charge: Any) -> None:
     word = DAYS + day % DAILY_DAYS * DAILY_KINDS
     packed = np.int64(st[s, word])
     voice = packed & VOICE_MAX
@@ -187,7 +260,6 @@ def add_usage(st: Any, s: Any, months: Any, at: Any, code: Any, quantity: Any, c
     if service == _DATA:
         _plus(st, s, word + 1, quantity)
     _plus(st, s, word + 2, charge)
-    return True
 
 
 VOICE_SECONDS, SUCCESSES, DATA_KIB, CHARGE_FEN = range(4)
@@ -197,7 +269,7 @@ VOICE_SECONDS, SUCCESSES, DATA_KIB, CHARGE_FEN = range(4)
 @kernel
 def day_sum(st: Any, s: Any, what: Any, first: Any, last: Any) -> Any:
     """Return the sum over the local days first..last, both included, as far as they are kept."""
-    newest = np.int64(st[s, NEWEST_DAY])
+    newest = np.int64(st[s, NEWEST_HOUR]) // 24
     total = np.int64(0)
     for day in range(max(first, newest - DAILY_DAYS + 1), min(last, newest) + 1):
         word = DAYS + day % DAILY_DAYS * DAILY_KINDS
@@ -212,7 +284,7 @@ def day_sum(st: Any, s: Any, what: Any, first: Any, last: Any) -> Any:
     return total
 
 
-ON_NET_SECONDS, OFF_NET_SECONDS, OUT_OF_BUNDLE_FEN, MONTH_CHARGE_FEN = range(4)
+ON_NET_SECONDS, OFF_NET_SECONDS, OUT_OF_BUNDLE_FEN = range(3)
 
 
 @kernel
@@ -251,7 +323,9 @@ def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason
 
 @kernel
 def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expected: Any, ident: Any) -> Any:
-    """Keep a line status; False when a newer one is known."""
+    """Keep a line status; False when a newer one is known. The day of a suspension or resumption counts either way."""
+    if status > _ACTIVE or (status == _ACTIVE and expected == 0):
+        st[s, SUSPENDED_DAY] = max(np.int64(st[s, SUSPENDED_DAY]), local_day(at))
     if is_older(st, s, LINE_AT, LINE_RANK, at, high, low):
         return False
     set_order(st, s, LINE_AT, LINE_RANK, at, high, low)
@@ -259,6 +333,12 @@ def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expect
     set64(st, s, LINE_EXPECTED, expected)
     set64(st, s, LINE_EVENT, ident)
     return True
+
+
+@kernel
+def take_roaming(st: Any, s: Any, at: Any) -> None:
+    """Note a day abroad."""
+    st[s, ROAMED_DAY] = max(np.int64(st[s, ROAMED_DAY]), local_day(at))
 
 
 @kernel

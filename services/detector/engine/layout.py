@@ -15,12 +15,20 @@ PAGE_ROWS = 512
 DAILY_DAYS = 42
 """Local days of the daily rings: 35 closed ones and the running week."""
 HOURLY_HOURS = 24
-MONTHLY_MONTHS = 6
+MONTHLY_MONTHS = 5
+"""Local months of the monthly rings: the running one and four closed ones."""
 DAILY_KINDS = 3
 """Words per day: voice seconds and successes packed, data KiB, charge."""
-MONTHLY_KINDS = 4
-"""Words per month: on-net seconds, off-net seconds, out-of-bundle fen, charge fen."""
-USAGE_MEMORY = 10
+MONTHLY_KINDS = 3
+"""Words per month: on-net seconds, off-net seconds, out-of-bundle fen."""
+NAMED_SHIFT = 24
+"""From this bit on CODES says which service categories the customer record names."""
+BILL_CYCLES = 4
+BILL_KINDS = 4
+"""Words per billed cycle: total, out-of-bundle, make-up fen, and the minute of its bill run; 0 = no bill."""
+CONTACTS_KEPT = 10
+CATEGORIES_KEPT = 8
+USAGE_MEMORY = 8
 OTHER_MEMORY = 6
 """How many event-id hashes of a customer are remembered: of usage, and of all other kinds."""
 
@@ -40,23 +48,26 @@ RECORD: tuple[Field, ...] = (
     Field("FLAGS", 1, "bits: HAS_PROFILE, AUTO_PAY, PENDING; from LIVE_SHIFT on, rules with live rows"),
     Field("CASES", 1, "first row of the customer's chain in the pool; 0 = none"),
     Field("FIRST_DAY", 1, "earliest local day of a behavioural event; 0 = none"),
-    Field("NEWEST_DAY", 1, "newest local day in the daily rings; 0 = none"),
-    Field("NEWEST_HOUR", 1, "newest local hour in the hourly ring"),
-    Field("NEWEST_MONTH", 1, "newest local month in the monthly rings"),
+    Field("NEWEST_HOUR", 1, "newest local hour of usage, so also the newest day of the daily rings"),
+    Field("NEWEST_MONTH", 1, "newest local month of usage"),
     Field("DUE", 1, "next minute at which a case must be looked at; 0 = none"),
     Field("MEMORY_AT", 1, "write positions in both memories of event ids"),
     Field("LAST_OK", 1, "minute of the newest successful use; 0 = none"),
-    Field("CODES", 1, "city, segment, tier, birthday calendar (8, 8, 4, 4 bits)"),
+    Field("CODES", 1, "city, segment, tier, birthday calendar, categories named (8, 8, 4, 4, 8 bits)"),
+    Field("USED_VOICE", 1, "of the newest month, against the allowance: seconds of outgoing calls"),
+    Field("USED_DATA", 1, "likewise: KiB"),
+    Field("USED_SMS", 1, "likewise: outgoing messages"),
+    Field("MONTH_CHARGE", 1, "charge of the newest month, fen"),
+    Field("BALANCE_REASON", 1, "reason of the newest balance"),
+    # Last values.
     Field("BALANCE", 2, "newest balance, fen"),
     Field("BALANCE_AT", 2, "its occurred_at; 0 = none"),
-    # Last values.
     Field("BALANCE_RANK", 4, "its order among events of one instant"),
-    Field("BALANCE_REASON", 1, "its reason"),
     Field("LINE_STATUS", 1, "status of the line; 0 = not told"),
+    Field("LINE_EXPECTED", 2, "forecast of suspension, ms; 0 = none"),
     Field("LINE_AT", 2, "since when"),
     Field("LINE_RANK", 4, "order among events of one instant"),
     Field("LINE_EVENT", 2, "identity hash of the event that told it"),
-    Field("LINE_EXPECTED", 2, "forecast of suspension, ms; 0 = none"),
     # The customer view, as far as rules use it.
     Field("PROFILE_AT", 2, "occurred_at of the newest customer record"),
     Field("PROFILE_RANK", 4, "order among events of one instant"),
@@ -69,20 +80,33 @@ RECORD: tuple[Field, ...] = (
     Field("PLAN_DATA", 1, "KiB a month; -1 = unknown"),
     Field("PLAN_SMS", 1, "messages a month; -1 = unknown"),
     Field("PLAN_CAPABILITIES", 1, "bits of CAPABILITIES"),
-    Field("SPARE", 1, "keeps 64-bit fields even"),
     Field("OWNER", 2, "text key of the owner manager's id; 0 = none"),
     Field("DEPUTY", 2, "text key of the deputy's id; 0 = none"),
     Field("BRAND", 2, "text key of the brand; 0 = none"),
+    # Days that explain a change of use, and orders, as far as every rule may ask; more of them is in the rows of cases.
+    Field("SUSPENDED_DAY", 1, "newest local day of a suspension or resumption; 0 = none"),
+    Field("ROAMED_DAY", 1, "newest local day of roaming; 0 = none"),
+    Field("PLAN_DAY", 1, "local day from which the newest plan holds, by orders; 0 = none"),
+    Field("PLAN_ORDERED", 1, "minute of the newest order of a plan; 0 = none"),
+    Field("RENEWED", 1, "minute of the newest renewal; 0 = none"),
+    Field("CATEGORIES", CATEGORIES_KEPT // 2, "per service category 16 bits: last active day, active or not"),
+    # Bills.
+    Field("BILL_CYCLE", 1, "newest billed cycle, months since 2000; 0 = no bill"),
+    Field("BILL_AT", 2, "occurred_at of its bill"),
+    Field("BILL_RANK", 4, "order among events of one instant"),
+    Field("BILL_PLAN_FEE", 1, "its plan fee, fen"),
+    Field("BILLS", BILL_CYCLES * BILL_KINDS, "per cycle: see BILL_KINDS"),
     # Memories and rings.
     Field("USAGE_IDS", 2 * USAGE_MEMORY, "identity hashes of the last usage events"),
     Field("OTHER_IDS", 2 * OTHER_MEMORY, "identity hashes of the last other events"),
+    Field("CONTACTS", 2 * CONTACTS_KEPT, "top contacts: see `contacts`"),
     Field("HOURS", HOURLY_HOURS, "charge per local hour, fen"),
     Field("MONTHS", MONTHLY_MONTHS * MONTHLY_KINDS, "per local month: see MONTHLY_KINDS"),
     Field("DAYS", DAILY_DAYS * DAILY_KINDS, "per local day: see DAILY_KINDS"),
 )
 
 CASE_ROW: tuple[Field, ...] = (
-    Field("TYPE", 1, "SWAP, COMPLAINT or EPISODE"),
+    Field("TYPE", 1, "SWAP, COMPLAINT, EPISODE, HELD, ..."),
     Field("NEXT", 1, "next row of the chain; 0 = end"),
     Field("BODY", 14, "by type, below"),
 )
@@ -117,6 +141,13 @@ EPISODE_ROW: tuple[Field, ...] = (
 )
 
 
+HELD_ROW: tuple[Field, ...] = (
+    Field("HELD_RULE", 1, "rule id in base 37"),
+    Field("HELD_WEEK", 1, "newest week in which its condition held, weeks since 1970 by their Monday"),
+    Field("HELD_BITS", 1, "bit n: it held n weeks before that"),
+)
+
+
 def live_bit(rule: int) -> int:
     """Return the bit of FLAGS of a rule; some rules share one."""
     return 1 << (LIVE_SHIFT + rule % LIVE_BITS)
@@ -138,9 +169,11 @@ def words(fields: tuple[Field, ...]) -> int:
 
 _AT = offsets(RECORD)
 WORDS = words(RECORD)
-ID, FLAGS, CASES, FIRST_DAY, NEWEST_DAY = (_AT[n] for n in ("ID", "FLAGS", "CASES", "FIRST_DAY", "NEWEST_DAY"))
+ID, FLAGS, CASES, FIRST_DAY = (_AT[n] for n in ("ID", "FLAGS", "CASES", "FIRST_DAY"))
 NEWEST_HOUR, NEWEST_MONTH, DUE = _AT["NEWEST_HOUR"], _AT["NEWEST_MONTH"], _AT["DUE"]
 MEMORY_AT, LAST_OK, CODES = _AT["MEMORY_AT"], _AT["LAST_OK"], _AT["CODES"]
+USED_VOICE, USED_DATA, USED_SMS = _AT["USED_VOICE"], _AT["USED_DATA"], _AT["USED_SMS"]
+MONTH_CHARGE = _AT["MONTH_CHARGE"]
 BALANCE, BALANCE_AT, BALANCE_RANK = _AT["BALANCE"], _AT["BALANCE_AT"], _AT["BALANCE_RANK"]
 BALANCE_REASON, LINE_STATUS, LINE_AT = _AT["BALANCE_REASON"], _AT["LINE_STATUS"], _AT["LINE_AT"]
 LINE_RANK, LINE_EVENT, LINE_EXPECTED = _AT["LINE_RANK"], _AT["LINE_EVENT"], _AT["LINE_EXPECTED"]
@@ -148,6 +181,11 @@ PROFILE_AT, PROFILE_RANK, BIRTHDAY, JOINED = (_AT[n] for n in ("PROFILE_AT", "PR
 CONTRACT_ENDS, ARPU, PLAN_FEE = _AT["CONTRACT_ENDS"], _AT["ARPU"], _AT["PLAN_FEE"]
 PLAN_VOICE, PLAN_DATA, PLAN_SMS = _AT["PLAN_VOICE"], _AT["PLAN_DATA"], _AT["PLAN_SMS"]
 PLAN_CAPABILITIES, OWNER, DEPUTY, BRAND = (_AT[n] for n in ("PLAN_CAPABILITIES", "OWNER", "DEPUTY", "BRAND"))
+SUSPENDED_DAY, ROAMED_DAY = _AT["SUSPENDED_DAY"], _AT["ROAMED_DAY"]
+PLAN_DAY, PLAN_ORDERED, RENEWED = _AT["PLAN_DAY"], _AT["PLAN_ORDERED"], _AT["RENEWED"]
+CATEGORIES, CONTACTS = _AT["CATEGORIES"], _AT["CONTACTS"]
+BILL_CYCLE, BILL_AT, BILL_RANK = _AT["BILL_CYCLE"], _AT["BILL_AT"], _AT["BILL_RANK"]
+BILL_PLAN_FEE, BILLS = _AT["BILL_PLAN_FEE"], _AT["BILLS"]
 USAGE_IDS, OTHER_IDS, HOURS = _AT["USAGE_IDS"], _AT["OTHER_IDS"], _AT["HOURS"]
 MONTHS, DAYS = _AT["MONTHS"], _AT["DAYS"]
 
@@ -158,7 +196,7 @@ LIVE_SHIFT, LIVE_BITS = 8, 23
 
 CASE_WORDS = words(CASE_ROW)
 TYPE, NEXT = 0, 1
-SWAP, COMPLAINT, EPISODE = 1, 2, 3
+SWAP, COMPLAINT, EPISODE, ORDER_CASE, INQUIRY_CASE, COUNTRY_CASE, HELD = range(1, 8)
 SWAPS_KEPT = 8
 COMPLAINTS_KEPT = 8
 """Rows of a type that one customer may have; beyond, the oldest gives way."""
@@ -179,6 +217,8 @@ EPISODE_RULE, EPISODE_BITS, EPISODE_KEY = _EPISODE["EPISODE_RULE"], _EPISODE["EP
 EPISODE_AT, EPISODE_EXPIRES = _EPISODE["EPISODE_AT"], _EPISODE["EPISODE_EXPIRES"]
 EPISODE_DUE, EPISODE_COOL_DAY = _EPISODE["EPISODE_DUE"], _EPISODE["EPISODE_COOL_DAY"]
 EPISODE_KEPT, EPISODE_WATCH = _EPISODE["EPISODE_KEPT"], _EPISODE["EPISODE_WATCH"]
+_HELD = offsets(HELD_ROW, 2)
+HELD_RULE, HELD_WEEK, HELD_BITS = _HELD["HELD_RULE"], _HELD["HELD_WEEK"], _HELD["HELD_BITS"]
 OPEN, DISARMED = 1, 2
 REVISION_SHIFT = 8
 """EPISODE_BITS: OPEN, DISARMED, then the revision from bit 8."""
@@ -189,4 +229,4 @@ SUCCESS_MAX = (1 << 13) - 1
 INT32_MAX = (1 << 31) - 1
 
 assert WORDS % 2 == 0
-assert max(words(fields) for fields in (SWAP_ROW, COMPLAINT_ROW, EPISODE_ROW)) <= CASE_WORDS - 2
+assert max(words(fields) for fields in (SWAP_ROW, COMPLAINT_ROW, EPISODE_ROW, HELD_ROW)) <= CASE_WORDS - 2

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from services.detector.engine import wire
+from services.detector.engine.bills import take_bill, take_order_days
 from services.detector.engine.calls import AT_CALENDAR, call_quick, new_frame
 from services.detector.engine.cases import take_complaint, take_swap
 from services.detector.engine.episodes import refresh_due
@@ -30,6 +31,7 @@ from services.detector.engine.kernel import (
     take_balance,
     take_line,
     take_profile,
+    take_roaming,
 )
 from services.detector.engine.layout import (
     DAILY_DAYS,
@@ -63,13 +65,24 @@ def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at
     if kind != wire.CUSTOMER:
         observe(st, s, local_day(at))
     if kind == wire.USAGE:
-        if not add_usage(st, s, months, at, code, payloads[i, 0], payloads[i, 1], payloads[i, 2]):
+        if not add_usage(st, s, months, at, code, payloads[i, 0], payloads[i, 1], payloads[i, 2], payloads[i, 3]):
             counts[BEYOND_RINGS] += 1
         return True, np.int64(0)
     if kind == wire.BALANCE:
         return take_balance(st, s, at, high, low, payloads[i, 0], code & 7), np.int64(0)
     if kind == wire.LINE:
         return take_line(st, s, at, high, low, code & 7, payloads[i, 0], ident), np.int64(0)
+    if kind == wire.BILL:
+        is_judged = take_bill(
+            st, s, at, high, low, payloads[i, 3], payloads[i, 0], payloads[i, 1], payloads[i, 2], payloads[i, 4]
+        )
+        return is_judged, np.int64(0)
+    if kind == wire.ORDER:
+        take_order_days(st, s, at, code, payloads[i, 2])
+        return True, np.int64(0)
+    if kind == wire.ROAMING:
+        take_roaming(st, s, at)
+        return True, np.int64(0)
     if kind == wire.CUSTOMER:
         return take_profile(st, s, at, high, low, profiles, payloads[i, 0]), np.int64(0)
     if kind == wire.HANDSET:
