@@ -1,4 +1,4 @@
-"""`kairos rules check` and `kairos rules publish`: rule files to an immutable version on kairos.rules.v1."""
+"""`kairos rules`: check rule files, publish them as an immutable version, and try them on stored events."""
 
 import hashlib
 import json
@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from services.detector.engine.errors import RuleError
+from services.detector.rule_files import SHIPPED, read_documents
+from services.detector.stored.backtest_commands import backtest
 
 RULES_TOPIC = "kairos.rules.v1"
 RULE_SET = "kairos.rules.v1.RuleSet"
-SHIPPED = Path(__file__).resolve().parent / "rules"
 _DEADLINE_S = 30.0
 
 app = typer.Typer(no_args_is_help=True, help="Check rule files and publish them as an immutable version.")
@@ -27,6 +28,9 @@ class Published:
     offset: int
     version: int
     sha256: str
+
+
+app.command()(backtest)
 
 
 @app.callback()
@@ -92,17 +96,6 @@ def publish(
     offset = _write(bootstrap, f"{rule_set}@{number}", record)
     _say(as_json, {"published": True, "key": f"{rule_set}@{number}", "offset": offset},
          f"published {rule_set}@{number} at offset {offset}: {len(compiled.rules)} rules")  # fmt: skip
-
-
-def read_documents(directory: Path) -> dict[str, str]:
-    """Return the rule documents of a folder: relative path → text; raises RuleError when there are none."""
-    found = {
-        f"rules/{path.relative_to(directory).as_posix()}": path.read_text(encoding="utf-8")
-        for path in sorted(directory.rglob("*.yaml"))
-    }
-    if not found:
-        raise RuleError(str(directory), 1, 1, "no *.yaml files here")
-    return found
 
 
 def digest_of(documents: dict[str, str], effective_from_ms: int) -> str:

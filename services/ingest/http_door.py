@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from schemas.events import KINDS
+from schemas.json_form.lines import json_event
 from schemas.json_form.validation import DoorRules
 from schemas.reasons import Reason
 from services.ingest import metrics
@@ -25,7 +26,7 @@ from services.ingest.answers import refusal_body, results_body
 from services.ingest.cloud_events import HEADER_PREFIX, is_json_type, raw_of_binary, raw_of_structured
 from services.ingest.errors import BrokersUnavailable, Draining, Overloaded, RequestRefused
 from services.ingest.help_page import help_response
-from services.ingest.json_events import json_body, json_event, json_lines
+from services.ingest.json_events import json_body, json_lines
 from services.ingest.publish import EventPublisher, RawEvent
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from schemas.json_form.faults import Rejection, rejected
+from schemas.json_form.lines import json_event
 from schemas.limits import EVENT_BYTES_MAX
 from schemas.reasons import Reason
 from services.ingest.errors import FileRefused
 from services.ingest.files.mapping import FILE, LINE, CsvForm
 from services.ingest.files.plain import plain
-from services.ingest.json_events import json_event
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTED_LINES_MAX = 200  # a quoted cell may run over so many lines; more is an unclosed quote

@@ -3,9 +3,10 @@
 import pytest
 
 from schemas.json_form.faults import Rejection
+from schemas.json_form.lines import json_event
 from schemas.reasons import Reason
 from services.ingest.errors import RequestRefused
-from services.ingest.json_events import json_body, json_event, json_lines
+from services.ingest.json_events import json_body, json_lines
 
 
 def reason_of(found: object) -> Reason:

@@ -1,0 +1,122 @@
+"""Tables of stored events → the event table that the engine takes; the same rows as decoding the log's bytes gives."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from services.detector.decode import PROFILE_COLUMNS, TEXTS_OF_KIND, DecodedChunk, Poison, Tick, profile_row
+from services.detector.engine import wire
+from services.detector.stored.frames import LOG_KINDS, columns_of, records_of
+from services.detector.stored.text_kernels import Sources, cycle_numbers, text_keys
+
+Int64s = npt.NDArray[np.int64]
+
+
+def chunk_of(
+    partition: int, first_offset: int, next_offset: int, frames: Mapping[str, pl.DataFrame],
+    ticks: pl.DataFrame | None = None, poison: list[Poison] | None = None,
+) -> DecodedChunk:  # fmt: skip
+    """Return the chunk [first_offset, next_offset) of a partition.
+
+    frames: kind → table with its fields by name and `offset`, ascending; ticks: `offset`, `now` (ms), `rules_offset`.
+    """
+    parts = {kind: frame for kind, frame in frames.items() if frame.height}
+    is_event = np.zeros(next_offset - first_offset, np.bool_)
+    offsets = {kind: frame.get_column("offset").to_numpy() - first_offset for kind, frame in parts.items()}
+    for at in offsets.values():
+        is_event[at] = True
+    row_at: Int64s = np.cumsum(is_event) - is_event  # events before each offset
+    chunk = _empty(partition, first_offset, next_offset, int(is_event.sum()))
+    chunk.offset[:] = np.flatnonzero(is_event) + first_offset
+    for kind, frame in parts.items():
+        _fill(chunk, wire.KINDS[kind], LOG_KINDS[kind], frame, row_at[offsets[kind]])
+    if ticks is not None:
+        chunk.ticks = [
+            Tick(offset, int(row_at[offset - first_offset]), now, rules)
+            for offset, now, rules in ticks.select("offset", "now", "rules_offset").sort("offset").iter_rows()
+        ]
+    chunk.poison = poison or []
+    return chunk
+
+
+def _empty(partition: int, first_offset: int, next_offset: int, n: int) -> DecodedChunk:
+    return DecodedChunk(
+        partition=partition,
+        first_offset=first_offset,
+        next_offset=next_offset,
+        kind=np.zeros(n, np.int8),
+        offset=np.zeros(n, np.int64),
+        customer=np.zeros(n, np.int64),
+        occurred=np.zeros(n, np.int64),
+        ingested=np.zeros(n, np.int64),
+        history=np.zeros(n, np.bool_),
+        ident=np.zeros(n, np.int64),
+        rank=np.zeros((n, 2), np.int64),
+        payload=np.zeros((n, wire.PAYLOAD_COLUMNS), np.int64),
+        code=np.zeros(n, np.int64),
+        profiles=np.zeros((0, len(PROFILE_COLUMNS)), np.int64),
+    )
+
+
+def _fill(chunk: DecodedChunk, kind: int, record: str, frame: pl.DataFrame, rows: Int64s) -> None:
+    sources = Sources(frame.get_column("source"))
+    chunk.kind[rows] = kind
+    chunk.customer[rows] = frame.get_column("customer_id").to_numpy()
+    chunk.occurred[rows] = frame.get_column("occurred_at").to_physical().to_numpy()
+    chunk.ingested[rows] = frame.get_column("ingested_at").to_physical().to_numpy()
+    chunk.history[rows] = frame.get_column("history").to_numpy()
+    chunk.ident[rows], rank = sources.identify(frame.get_column("event_id"), with_rank=kind != wire.USAGE)
+    if kind != wire.USAGE:
+        chunk.rank[rows] = rank
+    if kind == wire.CUSTOMER:
+        chunk.payload[rows, wire.A] = np.arange(len(rows))
+        chunk.profiles = np.array([profile_row(each, chunk.texts) for each in records_of(record, frame)], np.int64)
+        return
+    types = columns_of(record)
+    code = np.zeros(len(rows), np.int64)
+    for name, (place, flag) in wire.PLACES[kind].items():
+        series = frame.get_column(name)
+        values = _numbers(series, types[name], flag if place < wire.PAYLOAD_COLUMNS else 0, sources)
+        if place < wire.PAYLOAD_COLUMNS:
+            chunk.payload[rows, place] = values
+        else:
+            code |= values << flag
+        if place in TEXTS_OF_KIND.get(kind, ()):
+            chunk.texts.update(zip(values.tolist(), series.to_list(), strict=True))
+    chunk.code[rows] = code
+    chunk.texts.pop(0, None)
+
+
+def _numbers(series: pl.Series, dtype: Any, flag: int, sources: Sources) -> Int64s:
+    """Return a field as the numbers that the walk would have made of it."""
+    if dtype == pl.String:
+        if flag == wire.AS_CYCLE:
+            return cycle_numbers(series)
+        return sources.keys(series) if flag == wire.KEYED_WITH_SOURCE else text_keys(series)
+    if isinstance(dtype, pl.List):
+        bits = np.zeros(series.len(), np.int64)
+        for bit, word in enumerate(wire.CAPABILITIES):
+            bits |= series.list.contains(word).cast(pl.Int64).to_numpy() << bit
+        return bits
+    values: Int64s = series.to_physical().cast(pl.Int64).fill_null(0).to_numpy()
+    return values
+
+
+def windows(
+    partition: int, first_offset: int, next_offset: int, frames: Mapping[str, pl.DataFrame],
+    ticks: pl.DataFrame | None = None, *, size: int = 131_072,
+) -> Iterator[DecodedChunk]:  # fmt: skip
+    """Yield the chunks of a longer stretch of the log, so many offsets each. Tables are ascending by `offset`."""
+    tables = {**frames, **({"": ticks} if ticks is not None else {})}
+    for first in range(first_offset, next_offset, size):
+        last = min(first + size, next_offset)
+        part = {kind: _between(frame, first, last) for kind, frame in tables.items()}
+        yield chunk_of(partition, first, last, part, part.pop("", None))
+
+
+def _between(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
+    start, end = np.searchsorted(frame.get_column("offset").to_numpy(), (first, last)).tolist()
+    return frame.slice(start, end - start)

@@ -1,0 +1,223 @@
+"""Lines of events.md → tables of events in log order, and the lines that are refused.
+
+A line is an event as ingest takes it, with its `kind` and, if need be, `ingested_at` and `history`; `{"kind": "tick",
+"now": …}` is a control record. One bad line never harms its neighbours.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from schemas.events import KINDS
+from schemas.json_form.checks import instant
+from schemas.json_form.faults import Fault, Rejection, rejected
+from schemas.json_form.lines import json_event
+from schemas.json_form.validation import VALIDATORS, DoorRules
+from schemas.limits import EARLIEST_MS
+from schemas.reasons import Reason
+from services.detector.engine.wire import LATEST_MS
+from services.detector.stored.frames import LOG_KINDS, frame_of
+
+TICK: Final = "tick"
+_BLOCK_LINES: Final = 50_000
+_BOM: Final = b"\xef\xbb\xbf"
+_RULES: Final = DoorRules()
+_NOT_OURS: Final = ("phone", "phone_token", "phone_masked")
+"""Fields of customer records that no rule uses; a number in clear goes no further than this module."""
+_SEQUENCE: Final[Mapping[str, Any]] = {"line": pl.Int64}
+_check_ingested = instant(KINDS["usage"].fields_by_name["occurred_at"])
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that is no event: where it stands, what it says, and every fault with the value that has it."""
+
+    file: str
+    line: int
+    faults: tuple[Fault, ...]
+    values: tuple[Any, ...]
+    text: str
+
+    def as_json(self) -> str:
+        """The line of the rejects file; the first fault's field, value and reason stand by themselves."""
+        faults = [
+            {"field": fault.field, "value": value, "reason": str(fault.reason), "message": fault.message}
+            for fault, value in zip(self.faults, self.values, strict=True)
+        ]
+        first = {key: faults[0][key] for key in ("field", "value", "reason", "message")}
+        body = {"file": self.file, "line": self.line, **first, "faults": faults, "text": self.text}
+        return json.dumps(body, ensure_ascii=False)
+
+
+@dataclass
+class Tables:
+    """What was read. frames: kind → table with `offset`, ascending; events of history come first, then by ingest."""
+
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+    ticks: pl.DataFrame | None = None
+    next_offset: int = 0
+    read: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class _Reader:
+    """Collects rows per kind, and makes tables of them block by block."""
+
+    def __init__(self, on_refused: Callable[[Refused], object]) -> None:
+        self.tables = Tables()
+        self._on_refused = on_refused
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._frames: dict[str, list[pl.DataFrame]] = {}
+        self._ticks: list[tuple[int, int, int]] = []
+        self._line = 0
+
+    def take(self, file: str, number: int, raw: bytes, *, default_kind: str, is_history: bool) -> None:
+        """Read one line."""
+        self._line += 1
+        value = json_event(raw)
+        found = value if isinstance(value, Rejection) else self._record(value, default_kind, is_history=is_history)
+        if isinstance(found, Rejection):
+            self._refuse(file, number, raw, value, found.faults)
+        elif found is not None:
+            kind, record = found
+            record["line"] = self._line
+            self._rows.setdefault(kind, []).append(record)
+            self.tables.read[kind] += 1
+
+    def _record(self, value: Any, default_kind: str, *, is_history: bool) -> Any:
+        """Return kind and record of an event, None for what is no part of the event log, or a Rejection."""
+        if value.__class__ is not dict:
+            return rejected(Reason.NOT_AN_OBJECT, "want an object")
+        kind = value.get("kind", default_kind)
+        if kind == TICK:
+            return self._tick(value)
+        if kind.__class__ is not str or kind not in VALIDATORS:
+            reason = Reason.UNKNOWN_KIND if kind else Reason.MISSING
+            return rejected(reason, f"want a kind, one of {', '.join(VALIDATORS)}", field="kind")
+        if kind not in LOG_KINDS:
+            self.tables.read[kind] += 1
+            return None
+        fields = {name: each for name, each in value.items() if name not in _NOT_OURS}
+        fields.pop("kind", None)
+        ingested, history = fields.pop("ingested_at", None), fields.pop("history", is_history)
+        faults = _faults_of_log(ingested, history)
+        record = VALIDATORS[kind].validate(fields, now_ms=LATEST_MS, rules=_RULES)
+        if isinstance(record, Rejection):
+            return Rejection((*record.faults, *faults))
+        if record["occurred_at"] >= LATEST_MS:
+            faults += (Fault("occurred_at", Reason.OUT_OF_RANGE, "want an instant before 2100-01-01"),)
+        if faults:
+            return Rejection(faults)
+        record["ingested_at"] = record["occurred_at"] if ingested is None else _check_ingested(ingested)
+        record["history"] = history
+        return kind, record
+
+    def _tick(self, value: Mapping[str, Any]) -> Rejection | None:
+        now, rules = value.get("now"), value.get("rules_offset", 0)
+        if now.__class__ is not int or not 0 <= now < LATEST_MS:
+            return rejected(Reason.OUT_OF_RANGE, "want UTC milliseconds", field="now")
+        if rules.__class__ is not int or rules < -1:
+            return rejected(Reason.OUT_OF_RANGE, "want an offset, or -1", field="rules_offset")
+        self._ticks.append((self._line, now, rules))
+        return None
+
+    def _refuse(self, file: str, number: int, raw: bytes, value: Any, faults: tuple[Fault, ...]) -> None:
+        fields = value if value.__class__ is dict else {}
+        values = tuple(
+            None if fault.field == "phone" else fields.get(fault.field.partition("[")[0]) for fault in faults
+        )
+        text = json.dumps({n: v for n, v in fields.items() if n != "phone"}, ensure_ascii=False) if fields else ""
+        self.tables.refused += 1
+        self.tables.reasons.update({str(fault.reason) for fault in faults})
+        self._on_refused(Refused(file, number, faults, values, text or raw.decode(errors="replace")))
+
+    def end_block(self) -> None:
+        """Turn what was collected into columns, which take a tenth of the memory."""
+        for kind, rows in self._rows.items():
+            self._frames.setdefault(kind, []).append(frame_of(LOG_KINDS[kind], rows, _SEQUENCE))
+        self._rows.clear()
+
+    def finish(self) -> Tables:
+        """Put everything in log order and number it."""
+        self.end_block()
+        frames = {kind: pl.concat(parts) for kind, parts in self._frames.items()}
+        if self._ticks:
+            self._order_by_file(frames)
+        else:
+            _order_by_ingest(self.tables, frames)
+        return self.tables
+
+    def _order_by_file(self, frames: Mapping[str, pl.DataFrame]) -> None:
+        """Lines with control records are a log already: they stay as they are."""
+        self.tables.frames = {kind: frame.rename({"line": "offset"}) for kind, frame in frames.items()}
+        self.tables.ticks = pl.DataFrame(self._ticks, schema=["offset", "now", "rules_offset"], orient="row")
+        self.tables.next_offset = self._line + 1
+
+
+def read_lines(
+    paths: Sequence[Path], *, customers: Sequence[Path] = (), on_refused: Callable[[Refused], object],
+    on_bytes: Callable[[int], object] = lambda _: None,
+) -> Tables:  # fmt: skip
+    """Read files of events; `customers` come before them as what was known at the beginning. Raises OSError."""
+    reader = _Reader(on_refused)
+    for files, default_kind in ((customers, "customer"), (paths, "")):
+        for path in files:
+            for block in _blocks(path):
+                for number, raw in block:
+                    reader.take(str(path), number, raw, default_kind=default_kind, is_history=bool(default_kind))
+                reader.end_block()
+                on_bytes(sum(len(raw) + 1 for _, raw in block))
+    return reader.finish()
+
+
+def _blocks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield numbered lines that are not blank, so many at a time."""
+    block: list[tuple[int, bytes]] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            raw = (line.removeprefix(_BOM) if number == 1 else line).strip()
+            if raw:
+                block.append((number, raw))
+            if len(block) >= _BLOCK_LINES:
+                yield block
+                block = []
+    yield block
+
+
+def _faults_of_log(ingested: Any, history: Any) -> tuple[Fault, ...]:
+    """Faults of what ingest would have added."""
+    faults: list[Fault] = []
+    if ingested is not None:
+        at = _check_ingested(ingested)
+        if at.__class__ is Fault:
+            faults.append(at._replace(field="ingested_at"))
+        elif not EARLIEST_MS <= at < LATEST_MS:
+            faults.append(Fault("ingested_at", Reason.OUT_OF_RANGE, "want an instant before 2100-01-01"))
+    if history.__class__ is not bool:
+        faults.append(Fault("history", Reason.WRONG_TYPE, "want true or false"))
+    return tuple(faults)
+
+
+def _order_by_ingest(tables: Tables, frames: Mapping[str, pl.DataFrame]) -> None:
+    """Number rows by (history first, ingested_at, line), and sort each table so."""
+    if not frames:
+        return
+    line = np.concatenate([frame.get_column("line").to_numpy() for frame in frames.values()])
+    ingested = np.concatenate([frame.get_column("ingested_at").to_physical().to_numpy() for frame in frames.values()])
+    is_live = np.concatenate([~frame.get_column("history").to_numpy() for frame in frames.values()])
+    order = np.lexsort((line, ingested, is_live))
+    offsets = np.empty(len(order), np.int64)
+    offsets[order] = np.arange(len(order))
+    start = 0
+    for kind, frame in frames.items():
+        column = pl.Series("offset", offsets[start : start + frame.height])
+        tables.frames[kind] = frame.drop("line").with_columns(column).sort("offset")
+        start += frame.height
+    tables.next_offset = len(order)

@@ -1,0 +1,139 @@
+"""What a person sees of a job over stored events: a progress bar, tables at the end, or one JSON object."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from services.detector.stored.capacity import Capacity, Fit, fit
+from services.detector.stored.jobs import Result
+
+_PLAIN_SECONDS: Final = 5.0
+_DAYS_SHOWN: Final = 31
+
+
+class Teller:
+    """A bar on a terminal, a line every few seconds elsewhere; always on stderr."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} / {task.total:,.0f}"),
+            TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
+        )  # fmt: skip
+        self._is_plain = not quiet and not console.is_terminal
+        self._tasks: dict[str, Any] = {}
+        self._said_at = time.monotonic()
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Show how much of something is done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)
+        if self._is_plain and time.monotonic() - self._said_at > _PLAIN_SECONDS:
+            self._said_at = time.monotonic()
+            typer.echo(f"{what}: {done:,} of {total:,}", err=True)
+
+    def __enter__(self) -> "Teller":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def show_result(
+    result: Result, capacity: Capacity, *, seconds: float, out: Path, rejects: Path | None, as_json: bool
+) -> None:
+    """Print what a backtest found."""
+    fitted = fit(result.tally, capacity)
+    if as_json:
+        typer.echo(json.dumps(summary(result, capacity, fitted, seconds=seconds, out=out, rejects=rejects)))
+        return
+    console = Console()
+    for title, name, counts in (
+        ("Moments per rule / 按规则", "rule", result.tally.rules),
+        ("Moments per city / 按地市", "city", result.tally.cities),
+        ("Moments per day / 按日期", "day", _newest(result.tally.days)),
+    ):
+        console.print(_table(title, name, counts, fitted))
+    events = result.applied.total()
+    lines = [
+        f"{events:,} events of {result.customers:,} customers in {seconds:.1f} s "
+        f"({events / max(seconds, 1e-9):,.0f}/s); {result.tally.rules.total():,} moments, "
+        f"{result.tally.revisions:,} revisions in {out}",
+        f"capacity: {capacity.managers:,} managers × {capacity.contacts_per_manager} = {capacity.contacts_a_day:,} "
+        f"contacts a day, {capacity.contacts_a_city:,} a city; {fitted.share:.1%} of the calls would have fitted",
+    ]
+    if rejects is not None:
+        why = ", ".join(f"{reason} {count:,}" for reason, count in result.reasons.most_common())
+        lines.append(f"{result.refused:,} lines refused ({why}); see {rejects}")
+    if result.poison:
+        lines.append(f"{result.poison:,} records are undecodable")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def summary(
+    result: Result, capacity: Capacity, fitted: Fit, *, seconds: float, out: Path, rejects: Path | None
+) -> dict[str, Any]:
+    """The result as one JSON object."""
+    tally, events = result.tally, result.applied.total()
+    return {
+        "ok": True,
+        "events": events,
+        "kinds": dict(result.applied),
+        "customers": result.customers,
+        "refused": result.refused,
+        "refused_reasons": dict(result.reasons),
+        "rejects_file": str(rejects) if rejects else None,
+        "undecodable": result.poison,
+        "moments": tally.rules.total(),
+        "revisions": tally.revisions,
+        "per_rule": _sorted(tally.rules),
+        "per_city": _sorted(tally.cities),
+        "per_day": _sorted(tally.days),
+        "per_channel": _sorted(tally.channels),
+        "capacity": {
+            "managers": capacity.managers,
+            "contacts_per_manager": capacity.contacts_per_manager,
+            "contacts_a_day": capacity.contacts_a_day,
+            "contacts_a_city": capacity.contacts_a_city,
+            "calls_asked": fitted.asked["rule"].total(),
+            "calls_fitted": fitted.fitted["rule"].total(),
+            "fitted_per_rule": _sorted(fitted.fitted["rule"]),
+            "fitted_per_city": _sorted(fitted.fitted["city"]),
+            "fitted_per_day": _sorted(fitted.fitted["day"]),
+        },
+        "engine": dict(result.counts),
+        "clock_ms": result.clock_ms,
+        "seconds": round(seconds, 3),
+        "apply_seconds": round(result.apply_seconds, 3),
+        "events_per_second": round(events / max(seconds, 1e-9)),
+        "out": str(out),
+    }
+
+
+def _table(title: str, name: str, counts: Mapping[str, int], fitted: Fit) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(name)
+    for heading in ("moments", "calls", "fit"):
+        table.add_column(heading, justify="right")
+    for key in sorted(counts):
+        table.add_row(key, f"{counts[key]:,}", f"{fitted.asked[name][key]:,}", f"{fitted.fitted[name][key]:,}")
+    return table
+
+
+def _newest(days: Mapping[str, int]) -> Mapping[str, int]:
+    return {day: days[day] for day in sorted(days)[-_DAYS_SHOWN:]}
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return {key: counts[key] for key in sorted(counts)}

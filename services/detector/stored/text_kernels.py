@@ -1,0 +1,114 @@
+"""Columns of text → the 64-bit keys and orders that the engine keeps in their place; the same as the walk makes."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from services.detector.engine.jit import entry
+from services.detector.engine.walk import _cycle, _rank
+from services.detector.engine.wire import FNV_OFFSET, FNV_PRIME, hash_bytes, mixed
+
+Int64s = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+_BAR = ord("|")
+
+
+@entry
+def _identify(source: Any, source_ends: Any, which: Any, ids: Any, ends: Any, ident: Any, rank: Any) -> None:
+    """Fill identity hashes, and orders where `rank` has rows. source: the few sources, end to end; which: of a row."""
+    seeds = np.zeros(source_ends.size, np.uint64)
+    for k in range(source_ends.size):
+        start = source_ends[k - 1] if k > 0 else 0
+        seeds[k] = hash_bytes(source, start, source_ends[k], np.uint64(FNV_OFFSET))
+        seeds[k] = (seeds[k] ^ np.uint64(_BAR)) * np.uint64(FNV_PRIME)
+    joined = np.zeros(128, np.uint8)
+    start = np.int64(0)
+    for i in range(ends.size):
+        k = which[i]
+        ident[i] = mixed(hash_bytes(ids, start, ends[i], seeds[k]))
+        if rank.shape[0] > 0:
+            first = source_ends[k - 1] if k > 0 else 0
+            for j in range(2):
+                joined[j] = source[first + j] if first + j < source_ends[k] else 0
+            cut = min(source_ends[k] - first, 2)
+            length = min(ends[i] - start, 18)
+            for j in range(length):
+                joined[2 + j] = ids[start + j]
+            rank[i, 0], rank[i, 1] = _rank(joined, 0, cut, 2, 2 + length)
+        start = ends[i]
+
+
+@entry
+def _keys(source: Any, source_ends: Any, which: Any, texts: Any, ends: Any, present: Any, keys: Any) -> None:
+    """Fill the key of every text that is there; keyed with its source where there are sources."""
+    start = np.int64(0)
+    for i in range(ends.size):
+        seed = np.uint64(FNV_OFFSET)
+        if source_ends.size > 0:
+            k = which[i]
+            seed = hash_bytes(source, source_ends[k - 1] if k > 0 else 0, source_ends[k], seed)
+            seed = (seed ^ np.uint64(_BAR)) * np.uint64(FNV_PRIME)
+        keys[i] = mixed(hash_bytes(texts, start, ends[i], seed)) if present[i] else 0
+        start = ends[i]
+
+
+@entry
+def _cycles(texts: Any, ends: Any, found: Any) -> None:
+    start = np.int64(0)
+    for i in range(ends.size):
+        found[i] = _cycle(texts, start, ends[i])
+        start = ends[i]
+
+
+class Sources:
+    """The column `source` of a table: few texts, and which of them each row has."""
+
+    def __init__(self, column: pl.Series) -> None:
+        words = column.unique(maintain_order=True)
+        self.text, self.ends = _joined(words)
+        self.which = (
+            np.zeros(len(column), np.int64)
+            if len(words) == 1
+            else column.replace_strict(words, pl.Series(range(len(words)), dtype=pl.Int64)).to_numpy()
+        )
+
+    def identify(self, event_ids: pl.Series, *, with_rank: bool) -> tuple[Int64s, Int64s]:
+        """Return the identity hash and the order (two numbers, zeros without) of every event."""
+        n = len(event_ids)
+        ident, rank = np.zeros(n, np.int64), np.zeros((n if with_rank else 0, 2), np.int64)
+        _identify(self.text, self.ends, self.which, *_joined(event_ids), ident, rank)
+        return ident, rank if with_rank else np.zeros((n, 2), np.int64)
+
+    def keys(self, texts: pl.Series) -> Int64s:
+        """Return the keys of ids that are unique per source only; 0 for null."""
+        return _filled(texts, self.text, self.ends, self.which)
+
+
+def text_keys(texts: pl.Series) -> Int64s:
+    """Return the keys of texts that stand alone; 0 for null."""
+    none = np.zeros(0, np.int64)
+    return _filled(texts, np.zeros(1, np.uint8), none, none)
+
+
+def cycle_numbers(texts: pl.Series) -> Int64s:
+    """Return the months since 2000 of `YYYY-MM`; -1 where it is none."""
+    found = np.zeros(len(texts), np.int64)
+    _cycles(*_joined(texts), found)
+    return found
+
+
+def _filled(texts: pl.Series, source: Bytes, source_ends: Int64s, which: Int64s) -> Int64s:
+    keys = np.zeros(len(texts), np.int64)
+    present = texts.is_not_null().to_numpy()
+    if present.any():
+        _keys(source, source_ends, which, *_joined(texts), present, keys)
+    return keys
+
+
+def _joined(texts: pl.Series) -> tuple[Bytes, Int64s]:
+    """Return the bytes of all texts laid end to end, and where each ends."""
+    joined = str(texts.str.join("").item() or "").encode() if len(texts) else b""
+    ends = np.cumsum(texts.str.len_bytes().fill_null(0).to_numpy(), dtype=np.int64)
+    return np.frombuffer(joined or b"\0", np.uint8), ends

@@ -1,0 +1,104 @@
+"""Lines of events: what is read, what is refused and why, and in which order the rest is applied."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.detector.stored.ndjson import Refused, Tables, read_lines
+
+AT = 1_788_746_400_000
+
+
+def test_a_bad_line_is_refused_with_field_value_and_reason_and_the_rest_goes_through(tmp_path: Path) -> None:
+    tables, refused = _read(tmp_path, _usage("1"), _usage("2", quantity=-5), b"{", b'["no"]', _usage("3"))
+    assert tables.read == {"usage": 2}
+    assert tables.refused == 3
+    first, second, third = (json.loads(each.as_json()) for each in refused)
+    assert (first["line"], first["field"], first["value"], first["reason"]) == (2, "quantity", -5, "out_of_range")
+    assert (second["line"], second["reason"], second["text"]) == (3, "malformed_json", "{")
+    assert (third["line"], third["reason"]) == (4, "not_an_object")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"kind": "gossip"}, "kind", "unknown_kind"),
+        ({"kind": None}, "kind", "missing"),
+        ({"kind": ["usage"]}, "kind", "unknown_kind"),
+        ({"ingested_at": "yesterday"}, "ingested_at", "bad_format"),
+        ({"history": "yes"}, "history", "wrong_type"),
+        ({"occurred_at": 4_102_444_800_000}, "occurred_at", "out_of_range"),
+        ({"colour": "red"}, "colour", "unknown_field"),
+        ({"quantity": 1.0}, "quantity", "wrong_type"),
+        ({"source": None}, "source", "missing"),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, fields: dict[str, Any], field: str, reason: str) -> None:
+    _, refused = _read(tmp_path, _usage("1", **fields))
+    assert [(fault.field, str(fault.reason)) for fault in refused[0].faults] == [(field, reason)]
+
+
+def test_a_number_in_clear_goes_no_further(tmp_path: Path) -> None:
+    customer = {"kind": "customer", "event_id": "c", "customer_id": 7, "occurred_at": AT, "source": "crm", "city": "NJ"}
+    tables, refused = _read(tmp_path, _line(customer, phone="13812345678"), _line(customer, phone="138", city="XX"))
+    assert tables.read == {"customer": 1}
+    assert "138" not in refused[0].as_json().replace(str(AT), "")
+
+
+def test_contacts_are_no_part_of_the_event_log(tmp_path: Path) -> None:
+    contact = {"kind": "contact", "event_id": "c", "customer_id": 7, "occurred_at": AT, "source": "crm"}
+    tables, refused = _read(tmp_path, _line(contact, channel="CALL"))
+    assert (tables.frames, refused, tables.read) == ({}, [], {"contact": 1})
+
+
+def test_order_is_history_then_ingest_then_file(tmp_path: Path) -> None:
+    tables, _ = _read(
+        tmp_path,
+        _usage("late", ingested_at=AT + 9),
+        _usage("b", ingested_at="2026-09-07T10:00:00.005+08:00"),
+        _usage("c", ingested_at=AT + 5),
+        _usage("past", occurred_at=AT + 99, history=True),
+        _usage("a"),
+    )
+    frame = tables.frames["usage"]
+    assert frame.get_column("event_id").to_list() == ["past", "a", "b", "c", "late"]
+    assert frame.get_column("offset").to_list() == [0, 1, 2, 3, 4]
+    assert frame.get_column("ingested_at").to_physical().to_list() == [AT + 99, AT, AT + 5, AT + 5, AT + 9]
+
+
+def test_customers_come_first_and_need_no_kind(tmp_path: Path) -> None:
+    path = tmp_path / "customers.ndjson"
+    fields = {"event_id": "c", "customer_id": 7, "occurred_at": AT + 50, "source": "crm", "city": "NJ"}
+    path.write_bytes(json.dumps(fields).encode())
+    events = tmp_path / "events.ndjson"
+    events.write_bytes(_usage("1"))
+    tables = read_lines([events], customers=[path], on_refused=lambda each: pytest.fail(each.as_json()))
+    assert tables.frames["customer"].get_column("offset").to_list() == [0]
+    assert tables.frames["customer"].get_column("history").to_list() == [True]
+
+
+def test_lines_with_control_records_stay_in_file_order(tmp_path: Path) -> None:
+    tick = json.dumps({"kind": "tick", "now": AT, "rules_offset": 4}).encode()
+    tables, _ = _read(tmp_path, _usage("b", ingested_at=AT + 5), tick, _usage("a"))
+    assert tables.ticks is not None
+    assert tables.ticks.rows() == [(2, AT, 4)]
+    assert tables.frames["usage"].get_column("offset").to_list() == [1, 3]
+
+
+def _usage(event_id: str, **fields: Any) -> bytes:
+    body = {"kind": "usage", "event_id": event_id, "customer_id": "7", "occurred_at": AT, "source": "boss"}
+    return _line({**body, "service": "SMS", "quantity": 1}, **fields)
+
+
+def _line(body: dict[str, Any], **fields: Any) -> bytes:
+    return json.dumps({**body, **fields}).encode()
+
+
+def _read(folder: Path, *lines: bytes) -> tuple[Tables, list[Refused]]:
+    path = folder / "events.ndjson"
+    path.write_bytes(b"\n".join(lines) + b"\n\n")
+    refused: list[Refused] = []
+    return read_lines([path], on_refused=refused.append), refused
