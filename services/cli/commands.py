@@ -44,6 +44,7 @@ COMMANDS = {
         ),
         Command("manager", "services.manager.commands", "app", WORK, "work as a phone manager", "电话经理终端"),
         Command("rules", "services.detector.rules_commands", "app", JOBS, "check and publish rules", "检查与发布规则"),
+        Command("risk", "services.risk.commands", "app", JOBS, "fit the risk scorecard", "离网风险评分卡"),
         Command(
             "simulate", "services.simulator.commands", "app", JOBS, "a simulated city with a truth file", "模拟城市"
         ),
