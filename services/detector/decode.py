@@ -37,7 +37,12 @@ LUNAR = 2
 _CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
 _TEXT_BYTES_MAX = 1024
 """Of a text that the state keeps; the walk takes no longer one either."""
-TEXTS_OF_KIND = {wire.HANDSET: (wire.A, wire.B), wire.COMPLAINT: (wire.A,)}
+TEXTS_OF_KIND = {
+    wire.HANDSET: (wire.A, wire.B),
+    wire.COMPLAINT: (wire.A,),
+    wire.INQUIRY: (wire.B,),
+    wire.ROAMING: (wire.A, wire.B),
+}
 """Payload columns whose texts findings tell, by kind."""
 
 

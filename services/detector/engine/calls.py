@@ -22,8 +22,8 @@ JUDGE_ARGUMENTS = 12
 """(frame, parameters, s, case, at, day, log, occurred, key, key_at, flags, n) → the next free row of findings."""
 QUICK_ARGUMENTS = 6
 """(frame, parameters, s, case, at, day) → 0 when the rule cannot fire."""
-MAY_RAISE, IS_HISTORY = 1, 2
-"""Bits of `flags`."""
+MAY_RAISE, IS_HISTORY, IS_SWEEP, HAS_WAITED = 1, 2, 4, 8
+"""Bits of `flags`. IS_SWEEP: at a nominal hour of an immediate rule. HAS_WAITED: the wait after an event is over."""
 _ROWS = 1 << 31
 _FAILED = ir.Constant(ir.IntType(64), FAILED)
 

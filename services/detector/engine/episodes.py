@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from services.detector.engine.case_layout import ORDER_AT, ORDER_WAIT
 from services.detector.engine.cases import drop_case, find_case, new_case
 from services.detector.engine.jit import kernel
-from services.detector.engine.kernel import MINUTE_MS, get64, set64
+from services.detector.engine.kernel import HOUR_MS, MINUTE_MS, get64, set64
 from services.detector.engine.layout import (
     CASES,
     COMPLAINT,
@@ -22,6 +23,7 @@ from services.detector.engine.layout import (
     EPISODE_AT,
     EPISODE_BITS,
     EPISODE_COOL_DAY,
+    EPISODE_DAY,
     EPISODE_DUE,
     EPISODE_EXPIRES,
     EPISODE_KEPT,
@@ -34,6 +36,7 @@ from services.detector.engine.layout import (
     LIVE_SHIFT,
     NEXT,
     OPEN,
+    ORDER_CASE,
     PENDING,
     REVISION_SHIFT,
     TYPE,
@@ -117,13 +120,16 @@ def rearm(pool: Any, row: Any) -> None:
 
 @kernel
 def open_episode(st: Any, s: Any, pool: Any, meta: Any, row: Any, rule: Any, key: Any, key_at: Any, expires: Any,
-                 cool_day: Any, disarms: bool, kept: Any, watch: Any, due: Any, now: Any) -> Any:  # fmt: skip
-    """Open an episode, in the rule's row if it has one; return the row. The same key again counts its revisions on."""
+                 cool_day: Any, disarms: bool, kept: Any, watch: Any, due: Any, now: Any, day: Any) -> Any:  # fmt: skip
+    """Open an episode, in the rule's row if it has one; return the row. The same key again counts its revisions on,
+    and keeps its nominal day."""
     if row == 0:
         row = np.int64(new_case(st, s, pool, meta, EPISODE))
     revision = np.int32(0)
     if get64(pool, row, EPISODE_KEY) == key and get64(pool, row, EPISODE_AT) == key_at:
         revision = pool[row, EPISODE_BITS] >> REVISION_SHIFT
+    if revision == 0:
+        pool[row, EPISODE_DAY] = np.int32(day)
     st[s, FLAGS] |= np.int32(1 << (LIVE_SHIFT + rule % LIVE_BITS))
     pool[row, EPISODE_RULE] = rule
     pool[row, EPISODE_BITS] = np.int32((revision + 1) << REVISION_SHIFT | OPEN | (DISARMED if disarms else 0))
@@ -166,6 +172,8 @@ def refresh_due(st: Any, s: Any, pool: Any, page_due: Any) -> None:
             at = get64(pool, row, EPISODE_DUE)
             if at != 0:
                 due = min(due, at // MINUTE_MS)
+        if pool[row, TYPE] == ORDER_CASE and pool[row, ORDER_WAIT] != 0:
+            due = min(due, (get64(pool, row, ORDER_AT) + pool[row, ORDER_WAIT] * HOUR_MS) // MINUTE_MS)
         row = np.int64(pool[row, NEXT])
     st[s, FLAGS] = np.int32(st[s, FLAGS] & ((1 << LIVE_SHIFT) - 1) | live)
     if st[s, FLAGS] & PENDING:

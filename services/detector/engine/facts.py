@@ -10,6 +10,7 @@ from typing import Any
 
 from services.detector.decode import TIERS
 from services.detector.engine import wire
+from services.detector.engine.case_facts import CASE_AGGREGATES, CASE_FACTS
 from services.detector.engine.expressions import Typed
 from services.detector.engine.fact_forms import (
     CALENDAR,
@@ -33,6 +34,7 @@ _TOPICS = wire.SYMBOLS[wire.COMPLAINT]["topic"]
 _SEVERITIES = wire.SYMBOLS[wire.COMPLAINT]["severity"]
 
 FACTS: Mapping[str, Fact] = {
+    **CASE_FACTS,
     "at": number("at", "ms", "instant of the evaluation: of the event, of the nominal hour, or of the tick"),
     "today": number("day * 86_400_000 - TZ_MS", "ms", "local midnight at which the day of `at` began"),
     "hour": number("3_600_000", "ms", "an hour"),
@@ -48,9 +50,14 @@ FACTS: Mapping[str, Fact] = {
                              "since the first event of the customer"),
     "balance_fen": number("get64(st, s, BALANCE)", "fen", "newest balance"),
     "balance_is_known": truth("get64(st, s, BALANCE_AT) != 0", "a balance was told"),
+    "balance_at": number("get64(st, s, BALANCE_AT)", "ms", "when it was told; 0 = never"),
     "balance_reason": enum("st[s, BALANCE_REASON]", _REASONS, "why the newest balance was told"),
     "line_status": enum("st[s, LINE_STATUS]", _LINE_WORDS, "newest status of the line"),
     "line_since": number("get64(st, s, LINE_AT)", "ms", "since when"),
+    "suspension_expected_at": number("get64(st, s, LINE_EXPECTED)", "ms",
+                                     "forecast of suspension in the newest status; 0 = none"),
+    "silent_minutes": number("(at // 60_000 - st[s, LAST_OK] if st[s, LAST_OK] != 0 else -1)", "minutes",
+                             "since the last successful use; -1 = none seen"),
     "silent_hours": number("((at // 60_000 - st[s, LAST_OK]) // 60 if st[s, LAST_OK] != 0 else -1)", "hours",
                             "since the last successful use; -1 = none seen"),
     "complaint_state": enum("pool[case, COMPLAINT_BITS] & 7", _STATES, "state of the complaint", CASE_COMPLAINT),
@@ -166,6 +173,7 @@ def _open(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed
 
 
 _AGGREGATES: Mapping[str, Aggregate] = {
+    **CASE_AGGREGATES,
     "sum": _sum,
     "mean": _mean,
     "running_week": _running_week,

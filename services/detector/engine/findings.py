@@ -12,10 +12,12 @@ from services.detector.engine.jit import kernel
 from services.detector.engine.layout import (
     ARPU,
     BRAND,
+    BY_PERIOD,
     CODES,
     DEPUTY,
     EPISODE_AT,
     EPISODE_BITS,
+    EPISODE_DAY,
     EPISODE_EXPIRES,
     EPISODE_KEY,
     FLAGS,
@@ -53,7 +55,7 @@ def _long(words: Any, at: Any) -> Any:
 @kernel
 def tell(
     st: Any, s: Any, pool: Any, row: Any, out: Any, n: Any, state: Any, resolution: Any, priority: Any,
-    channel: Any, earliest: Any, occurred: Any, detected: Any, nominal_day: Any, history: Any,
+    channel: Any, earliest: Any, occurred: Any, detected: Any, history: Any,
 ) -> None:  # fmt: skip
     """Write row n: the episode as it is now, and the customer's basics. Whose it is, the loops know."""
     found, record, case = out[n], st[s], pool[row]
@@ -61,7 +63,7 @@ def tell(
     found[STATE] = state
     found[RESOLUTION] = resolution
     found[KEY] = _long(case, EPISODE_KEY)
-    found[KEY_AT] = _long(case, EPISODE_AT)
+    found[KEY_AT] = _long(case, EPISODE_AT) if case[EPISODE_BITS] & BY_PERIOD == 0 else np.int64(0)
     found[REVISION] = case[EPISODE_BITS] >> REVISION_SHIFT
     found[PRIORITY] = np.int64(priority)
     found[CHANNEL] = np.int64(channel)
@@ -69,7 +71,7 @@ def tell(
     found[EXPIRES] = _long(case, EPISODE_EXPIRES)
     found[OCCURRED] = np.int64(occurred)
     found[DETECTED] = detected
-    found[NOMINAL_DAY] = nominal_day
+    found[NOMINAL_DAY] = case[EPISODE_DAY]
     found[HISTORY] = history
     found[F_CODES] = record[CODES]
     found[F_ARPU] = record[ARPU]

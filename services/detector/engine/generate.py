@@ -12,20 +12,24 @@ from services.detector.engine.findings import FIRST_RISK, FIRST_TEXT, INTEGERS, 
 from services.detector.engine.layout import live_bit
 from services.detector.engine.parameters import ROWS, SEGMENTS
 from services.detector.engine.risk import RiskCard
-from services.detector.engine.rules import BY_COMPLAINT, BY_HANDSET, Evidence, Rule
+from services.detector.engine.rules import BY_COMPLAINT, BY_DAY, BY_HANDSET, Also, Evidence, Rule
 
 _HEAD = '''"""Generated from a rule file; do not edit."""
 import numpy as np
 
 from services.detector.engine.bills import *
 from services.detector.engine.calls import *
+from services.detector.engine.case_layout import *
 from services.detector.engine.cases import *
 from services.detector.engine.contacts import *
 from services.detector.engine.episodes import *
 from services.detector.engine.findings import *
+from services.detector.engine.inquiries import *
 from services.detector.engine.jit import kernel
+from services.detector.engine.journeys import *
 from services.detector.engine.kernel import *
 from services.detector.engine.layout import *
+from services.detector.engine.orders import *
 
 
 @kernel
@@ -71,8 +75,12 @@ def rule_text(rule: Rule) -> str:
     parts = [_HEAD, writer.tell("_tell", rule.evidence)]
     if rule.resolved_evidence:
         parts.append(writer.tell("_tell_end", rule.resolved_evidence))
-    parts += [writer.quick(), writer.judge_at_event()] if rule.slot is None else [writer.judge_at_hour()]
-    if rule.slot is not None and rule.resolve_on:
+    if rule.slot is None and not rule.wait_hours:
+        parts.append(writer.quick())
+    parts.append(writer.judge_at_event() if rule.slot is None else writer.judge_at_hour())
+    if rule.also is not None:
+        parts.append(writer.judge_at_sweep(rule.also))
+    if rule.resolve_on:
         parts.append(writer.end_at_event())
     return "\n\n".join(parts)
 
@@ -166,24 +174,34 @@ class _Writer:
         body.append(
             "tell(st, s, pool, row, out, n, state, resolution, "
             f"np.int64({rule.priority.code}), np.int64({rule.channel.code}), np.int64({earliest}), occurred, log, "
-            "nominal, history)"
+            "history)"
         )
-        arguments = "frame, p, s, case, at, day, row, state, resolution, occurred, log, nominal, history, n"
-        return _function(name, arguments, self._entered(_OUT, _OUTF, *body))
+        arguments = "frame, p, s, case, at, day, row, state, resolution, occurred, log, history, n"
+        return _function(name, arguments, self._entered(_OUT, _OUTF, _NO_USE, *body))
 
     def quick(self) -> str:
         """The function that an event asks first: 0 when the rule cannot fire. Asked of customers without a row of the
         rule that is open or disarmed."""
         conditions, _ = self._split(self._rule.fire)
-        body = self._unless(conditions, ["return np.int64(0)"], set())
+        body = [_NO_USE, *self._unless(conditions, ["return np.int64(0)"], set())]
         return _function("_quick", _QUICK, self._entered(*body, "return np.int64(1)"))
 
     def judge_at_event(self) -> str:
         """The function of an immediate rule: at its events, at due times, and after loading."""
         rule = self._rule
         watched = rule.watched
-        needed = [rule.fire, rule.rearm, *(r.when for r in rule.resolutions), *watched, rule.keep, rule.recheck_at]
-        body = self._entered(_META, _COUNTS, "may_raise = flags & MAY_RAISE != 0", "history = flags & IS_HISTORY != 0")
+        also = rule.also.fire if rule.also is not None else None
+        needed = [
+            rule.fire,
+            also,
+            rule.rearm,
+            *(r.when for r in rule.resolutions),
+            *watched,
+            rule.keep,
+            rule.recheck_at,
+        ]
+        may_raise = f"may_raise = flags & {'HAS_WAITED' if rule.wait_hours else 'MAY_RAISE'} != 0"
+        body = self._entered(_META, _COUNTS, _NO_USE, may_raise, "history = flags & IS_HISTORY != 0")
         body += self._gate()
         body += [
             f"row = find_episode(st, s, pool, np.int64({rule.code}), bool({int(rule.episode == BY_COMPLAINT)}), key)",
@@ -202,16 +220,35 @@ class _Writer:
             ]
         if rule.rearm:
             body += [f"if {rule.rearm.code}:", "    rearm(pool, row)"]
-        body += [f"if may_raise and ends == 0 and {rule.fire.code} and may_open(pool, row, day):"]
-        body += ["    " + line for line in self._warm()]
+        fires = rule.fire.code if also is None else f"({also.code} if flags & IS_SWEEP else {rule.fire.code})"
+        body += [f"if may_raise and ends == 0 and {fires} and may_open(pool, row, day):"]
+        body += ["    " + line for line in self._warm(rule.observed_days)]
+        if rule.also is not None and rule.also.observed_days:
+            body += ["    if flags & IS_SWEEP:", *("        " + line for line in self._warm(rule.also.observed_days))]
         body += [
             f"    expires = {rule.expires}",
             "    if log < expires:",
-            *("        " + line for line in self._open("key", "key_at")),
-            *self._emit("RAISED", "0", indent=8),
-            "return n",
+            *("        " + line for line in self._open("key", "key_at", "local_day(occurred)")),
         ]
-        return _function("_judge", _JUDGE, body)
+        if also is not None:
+            body += ["        if flags & IS_SWEEP:", "            pool[row, EPISODE_BITS] |= BY_PERIOD"]
+        return _function("_judge", _JUDGE, [*body, *self._emit("RAISED", "0", indent=8), "return n"])
+
+    def judge_at_sweep(self, also: Also) -> str:
+        """The function of an immediate rule at its nominal hours: named by the day, it is judged as at an event."""
+        conditions, _ = self._split(also.fire)
+        body = self._entered(_NO_USE)
+        if also.is_hourly:  # one that was missed long ago is no news
+            body += ["if log - at > 24 * HOUR_MS:", "    return n"]
+        leave = self._unless(conditions, ["return n"], set())
+        body += [
+            "case = np.int64(0)",
+            f"if st[s, FLAGS] & {live_bit(self._rule.code)} == 0:",
+            *("    " + line for line in leave),
+            "flags = np.int64(MAY_RAISE | IS_SWEEP)",
+            "return _judge(frame, p, s, case, at, day, log, at, np.int64(day), np.int64(at), flags, n)",
+        ]
+        return _function("_sweep", _JUDGE, body)
 
     def judge_at_hour(self) -> str:
         """The function of a calendar rule at a nominal hour. An episode that was raised before is not raised again."""
@@ -224,7 +261,7 @@ class _Writer:
             body += ["key_at = get64(pool, case, SWAP_AT)"]
         else:
             body += ["key = np.int64(day)", "key_at = np.int64(0)"]
-        body += self._warm()
+        body += self._warm(rule.observed_days)
         known: set[str] = set()
         conditions, rest = self._split(rule.fire)
         occurred = f"np.int64({rule.occurred.code})" if rule.occurred else "np.int64(at)"
@@ -244,8 +281,8 @@ class _Writer:
             "history = bool(0)",
             f"occurred = {occurred}",
             f"expires = {rule.expires}",
-            *self._open("key", "key_at"),
-            *self._emit("RAISED", "0", indent=0, nominal="day"),
+            *self._open("key", "key_at", "day"),
+            *self._emit("RAISED", "0", indent=0),
             "return n",
         ]
         return _function("_judge", _JUDGE, body)
@@ -257,19 +294,28 @@ class _Writer:
         return tuple(p for p in parts if p not in needs_row), tuple(p for p in parts if p in needs_row)
 
     def end_at_event(self) -> str:
-        """The function that ends a calendar rule's open episode at an event, of its period or later."""
+        """The function that ends an open episode at an event of a kind that cannot raise it; that of a period, at an
+        event of the period or later."""
         rule = self._rule
         case = "newest_swap(st, s, pool, at)" if rule.episode == BY_HANDSET else "np.int64(0)"
         body = [
+            "event = np.int64(case)",
             *self._entered("history = flags & IS_HISTORY != 0"),
             f"row = find_episode(st, s, pool, np.int64({rule.code}), bool(0), np.int64(0))",
             "if row == 0 or pool[row, EPISODE_BITS] & OPEN == 0:",
             "    return n",
         ]
-        if rule.episode != BY_HANDSET:
+        if rule.episode == BY_DAY:
             body += ["if day < get64(pool, row, EPISODE_KEY):", "    return n"]
+        body.append(f"case = {case}")
+        if rule.count_when is not None:
+            known: set[str] = set()
+            body += [
+                *self.locals(rule.count_when, known=known),
+                f"if {rule.count_when.code} and at >= get64(pool, row, EPISODE_AT):",
+                "    pool[row, EPISODE_KEPT] += 1",
+            ]
         body += [
-            f"case = {case}",
             *self.locals(*(r.when for r in rule.resolutions)),
             *self._ends(),
             "if end_if(pool, row, at, ends != 0) == RESOLVED:",
@@ -283,8 +329,8 @@ class _Writer:
             return []
         return ["if st[s, FLAGS] & HAS_PROFILE == 0:", "    counts[NO_PROFILE] += 1", "    return n"]
 
-    def _warm(self) -> list[str]:
-        days = self._rule.observed_days
+    @staticmethod
+    def _warm(days: int) -> list[str]:
         if not days:
             return []
         condition = f"if st[s, FIRST_DAY] == 0 or st[s, FIRST_DAY] > day - {days}:"
@@ -293,25 +339,30 @@ class _Writer:
     def _ends(self) -> list[str]:
         lines = ["ends = 0"]
         for i, resolution in enumerate(self._rule.resolutions, 1):
-            lines += [f"{'if' if i == 1 else 'elif'} {resolution.when.code}:", f"    ends = {i}"]
+            when = resolution.when.code
+            if "kept" in self._needed(resolution.when):  # what is kept of an episode that is over says nothing
+                when = f"pool[row, EPISODE_BITS] & OPEN != 0 and {when}"
+            lines += [f"{'if' if i == 1 else 'elif'} {when}:", f"    ends = {i}"]
         return lines
 
-    def _open(self, key: str, key_at: str) -> list[str]:
+    def _open(self, key: str, key_at: str, day: str) -> list[str]:
         rule = self._rule
         keep = f"np.int64({rule.keep.code})" if rule.keep else "np.int64(0)"
         watch = _watch(rule.watched)
         return [
             f"row = open_episode(st, s, pool, meta, row, np.int64({rule.code}), {key}, {key_at}, expires, "
-            f"day + {rule.cool_down_days}, bool({int(rule.rearm is not None)}), {keep}, {watch}, {_due(rule)}, log)"
+            f"day + {rule.cool_down_days}, bool({int(rule.rearm is not None)}), {keep}, {watch}, {_due(rule)}, log, "
+            f"{day})"
         ]
 
-    def _emit(self, state: str, resolution: str, *, indent: int, nominal: str = "local_day(occurred)") -> list[str]:
+    def _emit(self, state: str, resolution: str, *, indent: int) -> list[str]:
         name = "_tell_end" if state == "RESOLVED" and self._rule.resolved_evidence else "_tell"
         where = "frame, p, s, case, at, day, row"
-        call = f"{name}({where}, np.int64({state}), np.int64({resolution}), occurred, log, {nominal}, history, n)"
+        call = f"{name}({where}, np.int64({state}), np.int64({resolution}), occurred, log, history, n)"
         return [" " * indent + call, " " * indent + "n += 1"]
 
 
+_NO_USE = "event = np.int64(0)"
 _META = "meta = integers_of(frame, AT_META, 2)"
 _COUNTS = "counts = integers_of(frame, AT_COUNTS, 64)"
 _CALENDAR = "calendar = integers_of(frame, AT_CALENDAR, 4)"

@@ -23,16 +23,16 @@ from services.detector.engine.parameters import ROWS
 from services.detector.engine.risk import RiskCard
 from services.detector.engine.rules import BY_COMPLAINT, EPISODES, Rule
 
-NOMINAL_HOURS, DUE_TIMES, LEFT_OPEN, GENERAL = range(len(wire.KINDS), len(wire.KINDS) + 4)
+NOMINAL_HOURS, DUE_TIMES, LEFT_OPEN, WAITS, GENERAL = range(len(wire.KINDS), len(wire.KINDS) + 5)
 """Rows of occasions, after those of the kinds. GENERAL: the margin of findings, and the address of the risk card."""
 FIRST_ENTRY = GENERAL + 1
 FIRST, END = 0, 1
 """Columns of an occasion: its entries."""
 (
-    JUDGE, QUICK, PARAMETERS, LIVE, NUMBER, CODE, EPISODE, SLOT, NEEDS_PROFILE, COLUMNS,
-) = range(10)  # fmt: skip
-"""Columns of an entry. QUICK 0: the entry ends open episodes only. LIVE: the rule's bit in FLAGS. SLOT: its bit in
-sweep masks."""
+    JUDGE, QUICK, PARAMETERS, LIVE, NUMBER, CODE, EPISODE, SLOT, NEEDS_PROFILE, HOURS, COLUMNS,
+) = range(11)  # fmt: skip
+"""Columns of an entry. QUICK 0: the entry ends open episodes only. LIVE: the rule's bit in FLAGS. SLOT: its bits in
+sweep masks. HOURS: how long it waits after an event."""
 _SLOTS_MAX = 62
 
 
@@ -52,7 +52,7 @@ class Hooks:
 
 def hooks_of(rules: Sequence[Rule], card: RiskCard) -> Hooks:
     """Compile what is new in these rules and return their table; raises TooManyRules."""
-    slots = tuple(sorted({rule.slot for rule in rules if rule.slot is not None}))
+    slots = tuple(sorted({slot for rule in rules for slot in rule.slots}))
     if len(slots) > _SLOTS_MAX:
         raise TooManyRules(f"more than {_SLOTS_MAX} different nominal hours")
     margin = findings_at_once(rules)
@@ -63,23 +63,12 @@ def hooks_of(rules: Sequence[Rule], card: RiskCard) -> Hooks:
     values = [_values(rule) for rule in rules]
     occasions: list[list[list[int]]] = [[] for _ in range(GENERAL)]
     for number, (rule, module) in enumerate(zip(rules, modules, strict=True)):
-        common = [values[number].ctypes.data, live_bit(rule.code), number, rule.code, EPISODES.index(rule.episode)]
-        slot = 0 if rule.slot is None else 1 << slots.index(rule.slot)
-        judge = address(module._judge, JUDGE_ARGUMENTS)
-        quick = address(module._quick, QUICK_ARGUMENTS) if rule.slot is None else 0
-        entry = [judge, quick, *common, slot, int(rule.needs_profile)]
-        for kind in rule.kinds:
-            occasions[kind].append(entry)
-        if rule.slot is not None:
-            occasions[NOMINAL_HOURS].append(entry)
-            if rule.resolve_on:
-                end = [address(module._end, JUDGE_ARGUMENTS), 0, *common, slot, int(rule.needs_profile)]
-                for kind in rule.resolve_on:
-                    occasions[kind].append(end)
-        if rule.recheck_at is not None:
-            occasions[DUE_TIMES].append(entry)
-        if rule.tells_history:
-            occasions[LEFT_OPEN].append(entry)
+        columns = [
+            values[number].ctypes.data, live_bit(rule.code), number, rule.code, EPISODES.index(rule.episode),
+            sum(1 << slots.index(slot) for slot in rule.slots), int(rule.needs_profile), rule.wait_hours,
+        ]  # fmt: skip
+        _add_entries(occasions, rule, module, columns)
+    occasions[WAITS].sort(key=lambda entry: entry[HOURS])
     table = np.zeros((FIRST_ENTRY + sum(map(len, occasions)), COLUMNS), np.int64)
     row = FIRST_ENTRY
     for occasion, entries in enumerate(occasions):
@@ -89,6 +78,27 @@ def hooks_of(rules: Sequence[Rule], card: RiskCard) -> Hooks:
             row += 1
     table[GENERAL, FIRST], table[GENERAL, END] = margin, address(risk._judge, JUDGE_ARGUMENTS)
     return Hooks(table, slots, (risk, *modules), tuple(values))
+
+
+def _add_entries(occasions: list[list[list[int]]], rule: Rule, module: ModuleType, columns: list[int]) -> None:
+    """Add the entries of a rule to the occasions at which it is called. columns: from PARAMETERS on."""
+    judge = address(module._judge, JUDGE_ARGUMENTS)
+    quick = address(module._quick, QUICK_ARGUMENTS) if hasattr(module, "_quick") else 0
+    entry = [judge, quick, *columns]
+    for kind in rule.kinds:
+        occasions[kind].append(entry)
+    for kind in rule.resolve_on:
+        occasions[kind].append([address(module._end, JUDGE_ARGUMENTS), 0, *columns])
+    if rule.slot is not None:
+        occasions[NOMINAL_HOURS].append(entry)
+    elif rule.also is not None:
+        occasions[NOMINAL_HOURS].append([address(module._sweep, JUDGE_ARGUMENTS), 0, *columns])
+    if rule.recheck_at is not None:
+        occasions[DUE_TIMES].append(entry)
+    if rule.tells_history:
+        occasions[LEFT_OPEN].append(entry)
+    if rule.wait_hours:
+        occasions[WAITS].append(entry)
 
 
 def findings_at_once(rules: Sequence[Rule]) -> int:

@@ -138,6 +138,7 @@ EPISODE_ROW: tuple[Field, ...] = (
     Field("EPISODE_COOL_DAY", 1, "local day from which the rule may raise again"),
     Field("EPISODE_KEPT", 1, "a number that the rule keeps, such as its baseline"),
     Field("EPISODE_WATCH", 1, "hash of what is told again when it changes"),
+    Field("EPISODE_DAY", 1, "nominal local day of all its revisions"),
 )
 
 
@@ -189,8 +190,9 @@ BILL_PLAN_FEE, BILLS = _AT["BILL_PLAN_FEE"], _AT["BILLS"]
 USAGE_IDS, OTHER_IDS, HOURS = _AT["USAGE_IDS"], _AT["OTHER_IDS"], _AT["HOURS"]
 MONTHS, DAYS = _AT["MONTHS"], _AT["DAYS"]
 
-HAS_PROFILE, AUTO_PAY, PENDING = 1, 2, 4
-"""Bits of FLAGS. PENDING: found in history, or before there were rules; told once loading is over."""
+HAS_PROFILE, AUTO_PAY, PENDING, ABROAD = 1, 2, 4, 8
+"""Bits of FLAGS. ABROAD: the newest roaming event is a landing abroad.
+PENDING: found in history, or before there were rules; told once loading is over."""
 LIVE_SHIFT, LIVE_BITS = 8, 23
 """From this bit on FLAGS says which rules may have an open or disarmed row: so events need not walk the chain."""
 
@@ -217,11 +219,12 @@ EPISODE_RULE, EPISODE_BITS, EPISODE_KEY = _EPISODE["EPISODE_RULE"], _EPISODE["EP
 EPISODE_AT, EPISODE_EXPIRES = _EPISODE["EPISODE_AT"], _EPISODE["EPISODE_EXPIRES"]
 EPISODE_DUE, EPISODE_COOL_DAY = _EPISODE["EPISODE_DUE"], _EPISODE["EPISODE_COOL_DAY"]
 EPISODE_KEPT, EPISODE_WATCH = _EPISODE["EPISODE_KEPT"], _EPISODE["EPISODE_WATCH"]
+EPISODE_DAY = _EPISODE["EPISODE_DAY"]
 _HELD = offsets(HELD_ROW, 2)
 HELD_RULE, HELD_WEEK, HELD_BITS = _HELD["HELD_RULE"], _HELD["HELD_WEEK"], _HELD["HELD_BITS"]
-OPEN, DISARMED = 1, 2
+OPEN, DISARMED, BY_PERIOD = 1, 2, 4
 REVISION_SHIFT = 8
-"""EPISODE_BITS: OPEN, DISARMED, then the revision from bit 8."""
+"""EPISODE_BITS: OPEN, DISARMED, BY_PERIOD (named by its day, whatever EPISODE_AT is), then the revision from bit 8."""
 
 VOICE_MAX = (1 << 18) - 1
 SUCCESS_MAX = (1 << 13) - 1

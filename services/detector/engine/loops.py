@@ -17,8 +17,11 @@ from services.detector.engine.findings import (
     LATE,
     STALE,
 )
+from services.detector.engine.forgetting import FORGETS, forget_rows
 from services.detector.engine.hooks import END, FIRST, GENERAL, LIVE, PARAMETERS, QUICK
+from services.detector.engine.inquiries import take_inquiry
 from services.detector.engine.jit import entry, inlined
+from services.detector.engine.journeys import take_journey
 from services.detector.engine.kernel import (
     DAY0,
     HOUR_MS,
@@ -34,6 +37,7 @@ from services.detector.engine.kernel import (
     take_roaming,
 )
 from services.detector.engine.layout import (
+    CODES,
     DAILY_DAYS,
     DAILY_KINDS,
     DAYS,
@@ -44,12 +48,14 @@ from services.detector.engine.layout import (
     MONTHLY_KINDS,
     MONTHLY_MONTHS,
     MONTHS,
+    NAMED_SHIFT,
     OTHER_IDS,
     PENDING,
     SWAP_HISTORY,
     USAGE_IDS,
 )
-from services.detector.engine.occasions import at_due, at_event, at_nominal_hour, left_open
+from services.detector.engine.occasions import at_due, at_event, at_nominal_hour, begin_wait, left_open
+from services.detector.engine.orders import take_categories, take_order
 from services.detector.engine.prefetch import prefetch
 
 FUTURE_TOLERANCE_MS = 300_000
@@ -61,13 +67,14 @@ _NO_CALENDAR = np.zeros(4, np.int64)
 @inlined
 def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at: Any, history: bool, ident: Any,
                high: Any, low: Any, payloads: Any, i: Any, code: Any, profiles: Any, counts: Any) -> Any:  # fmt: skip
-    """Put one event into the state. Returns whether it is the newest of its kind, and the row of its case."""
+    """Put one event into the state. Returns whether it is to be judged (the newest of its kind), and the row of its
+    case; of usage, which has none, its code."""
     if kind != wire.CUSTOMER:
         observe(st, s, local_day(at))
     if kind == wire.USAGE:
         if not add_usage(st, s, months, at, code, payloads[i, 0], payloads[i, 1], payloads[i, 2], payloads[i, 3]):
             counts[BEYOND_RINGS] += 1
-        return True, np.int64(0)
+        return True, np.int64(code)
     if kind == wire.BALANCE:
         return take_balance(st, s, at, high, low, payloads[i, 0], code & 7), np.int64(0)
     if kind == wire.LINE:
@@ -77,14 +84,30 @@ def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at
             st, s, at, high, low, payloads[i, 3], payloads[i, 0], payloads[i, 1], payloads[i, 2], payloads[i, 4]
         )
         return is_judged, np.int64(0)
+    if kind == wire.CUSTOMER:
+        named = st[s, CODES]
+        is_newest = take_profile(st, s, at, high, low, profiles, payloads[i, 0])
+        if is_newest:
+            take_categories(st, s, named >> NAMED_SHIFT & 255, st[s, CODES] >> NAMED_SHIFT & 255, local_day(at))
+        return is_newest, np.int64(0)
+    return _take_case(st, s, pool, meta, kind, at, history, ident, high, low, payloads, i, code)
+
+
+@inlined
+def _take_case(st: Any, s: Any, pool: Any, meta: Any, kind: Any, at: Any, history: bool, ident: Any, high: Any,
+               low: Any, payloads: Any, i: Any, code: Any) -> Any:  # fmt: skip
+    """The same for the kinds that have rows of their own."""
     if kind == wire.ORDER:
         take_order_days(st, s, at, code, payloads[i, 2])
-        return True, np.int64(0)
+        row = take_order(st, s, pool, meta, at, high, low, payloads[i, 0], ident, code, history)
+        return row != 0, row
+    if kind == wire.INQUIRY:
+        row = take_inquiry(st, s, pool, meta, at, high, low, payloads[i, 0], payloads[i, 1], code, history)
+        return row != 0, row
     if kind == wire.ROAMING:
         take_roaming(st, s, at)
-        return True, np.int64(0)
-    if kind == wire.CUSTOMER:
-        return take_profile(st, s, at, high, low, profiles, payloads[i, 0]), np.int64(0)
+        row = take_journey(st, s, pool, meta, at, high, low, payloads[i, 0], payloads[i, 1], code)
+        return row != 0, row
     if kind == wire.HANDSET:
         bits = code & 0x7F | (SWAP_HISTORY if history else 0)
         return take_swap(st, s, pool, meta, at, high, low, payloads[i, 0], payloads[i, 1], ident, bits), np.int64(0)
@@ -154,6 +177,8 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
         )  # fmt: skip
         if not fresh:
             counts[STALE] += 1
+        elif kind == wire.ORDER and not history and has_rules and begin_wait(pool, case, hooks):
+            refresh_due(st, s, pool, page_due)
         if (history or not has_rules) and (kind == wire.LINE or kind == wire.COMPLAINT):
             st[s, FLAGS] |= PENDING
             refresh_due(st, s, pool, page_due)
@@ -199,6 +224,8 @@ def visit_customers(
                 return i, n
             log = visits[k, LOG]
             before = n
+            if visits[k, MASK] & FORGETS:
+                forget_rows(st, s, pool, meta, visits[k, DAY], visits[k, AT])
             if visits[k, MASK] != 0:
                 frame[AT_CALENDAR] = calendars[k].ctypes.data
                 n = at_nominal_hour(hooks, frame, s, visits[k, DAY], visits[k, AT], log, visits[k, MASK], out, n)

@@ -14,6 +14,7 @@ from services.detector.engine.risk import RiskCard
 from services.detector.engine.rules import (
     BY_COMPLAINT,
     BY_DAY,
+    BY_EVENT,
     CHANNELS,
     LANGUAGES,
     Evidence,
@@ -39,7 +40,7 @@ def moment_id(customer_id: int, rule_id: str, episode: str) -> str:
 def episode_text(rule: Rule, key: int, key_at: int) -> str:
     """Return what names the episode: the day, the complaint, or the event by its instant and the hash of its
     identity."""
-    if rule.episode == BY_DAY:
+    if rule.episode == BY_DAY or (rule.episode == BY_EVENT and key_at == 0):
         return calendars.date_of(key).isoformat()
     if rule.episode == BY_COMPLAINT:
         return f"complaint:{key & _MASK64:016x}"

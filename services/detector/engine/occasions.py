@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine.calls import IS_HISTORY, MAY_RAISE, call_judge
+from services.detector.engine.calls import HAS_WAITED, IS_HISTORY, MAY_RAISE, call_judge
+from services.detector.engine.case_layout import ORDER_AT, ORDER_EVENT, ORDER_RANK, ORDER_WAIT
 from services.detector.engine.cases import find_case
 from services.detector.engine.episodes import drop_orphans
 from services.detector.engine.findings import CASES_EVICTED, RULE
@@ -15,6 +16,7 @@ from services.detector.engine.hooks import (
     EPISODE,
     FIRST,
     GENERAL,
+    HOURS,
     JUDGE,
     LEFT_OPEN,
     NEEDS_PROFILE,
@@ -22,9 +24,10 @@ from services.detector.engine.hooks import (
     NUMBER,
     PARAMETERS,
     SLOT,
+    WAITS,
 )
 from services.detector.engine.jit import kernel
-from services.detector.engine.kernel import get64, local_day, set64
+from services.detector.engine.kernel import HOUR_MS, get64, is_older, local_day, set64
 from services.detector.engine.layout import (
     CASES,
     COMPLAINT,
@@ -41,12 +44,14 @@ from services.detector.engine.layout import (
     LINE_EVENT,
     NEXT,
     OPEN,
+    ORDER_CASE,
     PENDING,
     TYPE,
 )
 from services.detector.engine.layout import EPISODE as EPISODE_TYPE
 from services.detector.engine.rules import BY_COMPLAINT, BY_LINE, EPISODES
 
+_WAITED = MAY_RAISE | HAS_WAITED
 _BY_LINE, _BY_COMPLAINT = EPISODES.index(BY_LINE), EPISODES.index(BY_COMPLAINT)
 
 
@@ -94,8 +99,58 @@ def at_nominal_hour(hooks: Any, frame: Any, s: Any, day: Any, at: Any, log: Any,
 
 
 @kernel
+def begin_wait(pool: Any, row: Any, hooks: Any) -> Any:
+    """Note when an order must be looked at first by rules that wait; False when there are none."""
+    if hooks[WAITS, FIRST] == hooks[WAITS, END]:
+        return False
+    pool[row, ORDER_WAIT] = np.int32(hooks[hooks[WAITS, FIRST], HOURS])
+    return True
+
+
+@kernel
+def _waited(st: Any, s: Any, pool: Any, hooks: Any, frame: Any, log: Any, out: Any, n: Any) -> Any:
+    """Judge the rules whose wait is over, the order that is due first before the others; return the next free row."""
+    row = _due_order(st, s, pool, log)
+    while row != 0:
+        hours = pool[row, ORDER_WAIT]
+        pool[row, ORDER_WAIT] = 0
+        at = get64(pool, row, ORDER_AT)
+        due = at + hours * HOUR_MS
+        for e in range(hooks[WAITS, FIRST], hooks[WAITS, END]):  # in order of their hours
+            if hooks[e, HOURS] == hours:
+                key = get64(pool, row, ORDER_EVENT)
+                n = visit(hooks, e, frame, s, row, due, local_day(due), log, at, key, at, _WAITED, out, n)
+            elif hooks[e, HOURS] > hours and pool[row, ORDER_WAIT] == 0:
+                pool[row, ORDER_WAIT] = np.int32(hooks[e, HOURS])
+        row = _due_order(st, s, pool, log)
+    return n
+
+
+@kernel
+def _due_order(st: Any, s: Any, pool: Any, log: Any) -> Any:
+    """Return the row of the waiting order that is due first, of equals the first in order; 0 when none is due."""
+    found, earliest = np.int64(0), np.int64(log)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == ORDER_CASE and pool[row, ORDER_WAIT] != 0:
+            due = get64(pool, row, ORDER_AT) + pool[row, ORDER_WAIT] * HOUR_MS
+            if due < earliest or (due == earliest and (found == 0 or _is_before(pool, row, found))):
+                found, earliest = row, due
+        row = np.int64(pool[row, NEXT])
+    return found
+
+
+@kernel
+def _is_before(pool: Any, row: Any, other: Any) -> Any:
+    """True when an order comes before another in the order of events."""
+    high, low = get64(pool, row, ORDER_RANK), get64(pool, row, ORDER_RANK + 2)
+    return is_older(pool, other, ORDER_AT, ORDER_RANK, get64(pool, row, ORDER_AT), high, low)
+
+
+@kernel
 def at_due(st: Any, s: Any, pool: Any, hooks: Any, frame: Any, log: Any, out: Any, n: Any) -> Any:
-    """Judge the open episodes that are due; return the next free row."""
+    """Judge what waited long enough, then the open episodes that are due; return the next free row."""
+    n = _waited(st, s, pool, hooks, frame, log, out, n)
     row = np.int64(st[s, CASES])
     while row != 0:
         following = np.int64(pool[row, NEXT])

@@ -12,6 +12,7 @@ import cramjam
 import numpy as np
 import numpy.typing as npt
 
+from services.detector.engine.case_layout import COUNTRY_KEY, COUNTRY_ZONE, INQUIRY_AREA
 from services.detector.engine.errors import StateUnreadable
 from services.detector.engine.jit import entry
 from services.detector.engine.layout import (
@@ -20,7 +21,9 @@ from services.detector.engine.layout import (
     CASES,
     COMPLAINT,
     COMPLAINT_ID,
+    COUNTRY_CASE,
     DEPUTY,
+    INQUIRY_CASE,
     NEXT,
     OWNER,
     PAGE_ROWS,
@@ -95,6 +98,8 @@ def text_keys(records: Int32s, cases: Int32s) -> npt.NDArray[np.int64]:
     found = [_int64(records, word) for word in (OWNER, DEPUTY, BRAND)]
     swaps, complaints = cases[cases[:, TYPE] == SWAP], cases[cases[:, TYPE] == COMPLAINT]
     found += [_int64(swaps, SWAP_MODEL), _int64(swaps, SWAP_PREVIOUS), _int64(complaints, COMPLAINT_ID)]
+    inquiries, countries = cases[cases[:, TYPE] == INQUIRY_CASE], cases[cases[:, TYPE] == COUNTRY_CASE]
+    found += [_int64(inquiries, INQUIRY_AREA), _int64(countries, COUNTRY_KEY), _int64(countries, COUNTRY_ZONE)]
     keys = np.unique(np.concatenate(found))
     used: npt.NDArray[np.int64] = keys[keys != 0]
     return used

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from services.detector.engine import calendars, loops, wire
 from services.detector.engine.errors import RuleError
 from services.detector.engine.findings import FIRST_RISK, RULE
+from services.detector.engine.forgetting import FORGET_MINUTE, FORGETS
 from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
 from services.detector.engine.located import Document, checked_keys, read_document
 from services.detector.engine.moments import make_moment
@@ -57,21 +58,17 @@ class CompiledRuleSet:
         return loops.visit_customers
 
     @property
-    def calendar(self) -> tuple[Rule, ...]:
-        """The calendar rules."""
-        return tuple(rule for rule in self.rules if rule.slot is not None)
-
-    @property
     def nominal_minutes(self) -> tuple[int, ...]:
-        """Every minute of the day at which some calendar rule is judged."""
-        return tuple(sorted({rule.slot.minute for rule in self.calendar if rule.slot is not None}))
+        """Every minute of the day at which some rule is judged, or rows are forgotten."""
+        return tuple(sorted({slot.minute for slot in self.compiled.slots} | {FORGET_MINUTE}))
 
     def mask_at(self, at_ms: int, day: int) -> int:
-        """Return the bits of the nominal hours that a nominal instant of a local day is."""
+        """Return the bits of the nominal hours that a nominal instant of a local day is, and whether rows go then."""
         minute = (at_ms - calendars.local_midnight(day)) // calendars.MINUTE_MS
-        return sum(
+        judged = sum(
             1 << bit for bit, slot in enumerate(self.compiled.slots) if slot.minute == minute and slot.is_on(day)
         )
+        return judged | (FORGETS if minute == FORGET_MINUTE else 0)
 
     def moment(self, row: Any, numbers: Any, texts: Mapping[int, str]) -> dict[str, Any]:
         """Return the moment of one finding."""

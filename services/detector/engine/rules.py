@@ -8,7 +8,17 @@ from typing import Any
 from services.detector.engine import wire
 from services.detector.engine.calendars import Slot
 from services.detector.engine.expressions import Typed, compile_expression
-from services.detector.engine.fact_forms import CALENDAR, CASE_COMPLAINT, CASE_HANDSET, BadFeature
+from services.detector.engine.fact_forms import (
+    ANY,
+    CALENDAR,
+    CASE_COMPLAINT,
+    CASE_COUNTRY,
+    CASE_HANDSET,
+    CASE_INQUIRY,
+    CASE_ORDER,
+    OF_USAGE,
+    BadFeature,
+)
 from services.detector.engine.facts import FACTS, feature
 from services.detector.engine.findings import TEXTS_MAX
 from services.detector.engine.located import Document, Path, checked_keys
@@ -27,6 +37,12 @@ _RULE_ID = re.compile(r"[A-Z][A-Z0-9]{1,5}")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 _COOL_DAYS_MAX = 400
+_OBSERVED_DAYS_MAX = 400
+_WAIT_HOURS_MAX = 720
+_CASE_OF_EPISODE = {BY_COMPLAINT: CASE_COMPLAINT, BY_HANDSET: CASE_HANDSET}
+_CASE_OF_KIND = {wire.ORDER: CASE_ORDER, wire.INQUIRY: CASE_INQUIRY, wire.ROAMING: CASE_COUNTRY}
+_TELLING_KINDS = (wire.USAGE, wire.COMPLAINT, *_CASE_OF_KIND)
+"""Kinds whose events hand something over to the rules that they are judged by."""
 
 _FIELDS = {
     "id": True, "description": True, "class": True, "dimension": True, "group": True, "cadence": True, "on": False,
@@ -34,6 +50,7 @@ _FIELDS = {
     "features": False, "fire": True, "rearm": False, "resolve": False, "resolve_on": False, "cool_down_days": False,
     "keep": False, "expires": True, "priority": True, "channel": True, "call_from_risk": False,
     "earliest_contact": False, "recheck_at": False, "tell_again_when": False, "occurred": False, "supersedes": False,
+    "also": False, "wait_hours": False, "count_when": False,
     "lateness": False, "observation_days": True, "evidence": True, "resolved_evidence": False, "tells": False,
     "messages": True,
 }  # fmt: skip
@@ -80,8 +97,19 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Also:
+    """When an immediate rule is judged beside its events: nominal hours, its condition there, and days to observe."""
+
+    slots: tuple[Slot, ...]
+    fire: Typed
+    observed_days: int
+    is_hourly: bool
+
+
+@dataclass(frozen=True)
 class Rule:
-    """A rule, checked. slot: None for immediate rules. code: the id as a number, as the state has it."""
+    """A rule, checked. slot: None for immediate rules. wait_hours: 0, or raised so long after its event. code: the id
+    as a number, as the state has it."""
 
     id: str
     code: int
@@ -90,6 +118,9 @@ class Rule:
     group: str
     slot: Slot | None
     kinds: tuple[int, ...]
+    also: Also | None
+    wait_hours: int
+    count_when: Typed | None
     needs_profile: bool
     episode: str
     tells_history: bool
@@ -116,6 +147,13 @@ class Rule:
     resolved_evidence: tuple[Evidence, ...]
     tells: tuple[Told, ...]
     messages: Mapping[str, Message]
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The nominal hours at which it is judged."""
+        if self.slot is not None:
+            return (self.slot,)
+        return () if self.also is None else self.also.slots
 
     def evidence_of(self, state: str) -> tuple[Evidence, ...]:
         """Return the evidence that a revision of this state tells."""
@@ -169,6 +207,9 @@ class _Reader:
             group=self._word("group", GROUPS),
             slot=self._slot,
             kinds=kinds,
+            also=self._read_also(),
+            wait_hours=self._integer("wait_hours", 0, _WAIT_HOURS_MAX),
+            count_when=self._optional("count_when", "boolean"),
             needs_profile=self._word("profile", ("required", "none"), "required") == "required",
             episode=self._episode,
             tells_history=self._word("history", ("silent", "still_open"), "silent") == "still_open",
@@ -208,8 +249,7 @@ class _Reader:
             raise self._error(("evidence",), f"more than {TEXTS_MAX} texts")
         if rule.slot is not None and rule.episode not in (BY_DAY, BY_HANDSET):
             raise self._error(("episode",), "calendar rules have the episodes day or handset")
-        if rule.slot is None and rule.episode in (BY_DAY, BY_HANDSET):
-            raise self._error(("episode",), "immediate rules have the episodes event, line or complaint")
+        self._check_times(rule)
         if rule.tells_history and rule.episode not in (BY_LINE, BY_COMPLAINT):
             raise self._error(("history",), "only what is kept of a line or a complaint can be told after loading")
         known = {name for told in rule.tells for name in _names_of(told)}
@@ -220,16 +260,39 @@ class _Reader:
                         problem = f"{{{name}}} is not told; told are {', '.join(sorted(known))}"
                         raise self._error(("messages", language, key), problem)
 
+    def _check_times(self, rule: Rule) -> None:
+        """Refuse what does not go together about when a rule is judged."""
+        if rule.wait_hours and (rule.kinds != (wire.ORDER,) or rule.episode != BY_EVENT or rule.also is not None):
+            raise self._error(("wait_hours",), "only rules on service-order alone, with the episode event, can wait")
+        if rule.also is not None and (rule.slot is not None or rule.episode != BY_EVENT):
+            raise self._error(("also",), "only immediate rules with the episode event are judged at hours as well")
+        if rule.count_when is not None and (rule.slot is not None or not rule.resolve_on or rule.keep is not None):
+            raise self._error(("count_when",), "counts at resolve_on of immediate rules, in the place of keep")
+        if rule.slot is None and set(rule.resolve_on) & set(rule.kinds):
+            raise self._error(("resolve_on",), "what a rule listens to may end its moments anyhow")
+        if rule.slot is None and rule.episode in (BY_DAY, BY_HANDSET):
+            raise self._error(("episode",), "immediate rules have the episodes event, line or complaint")
+
     def _learn_facts(self) -> None:
-        case = {BY_COMPLAINT: CASE_COMPLAINT, BY_HANDSET: CASE_HANDSET}.get(self._episode)
+        cases = self._cases()
         for name, fact in FACTS.items():
-            if fact.where in (CASE_COMPLAINT, CASE_HANDSET) and fact.where != case:
+            if fact.where not in (ANY, CALENDAR, *cases):
                 continue
             if fact.where == CALENDAR:
                 if self._slot is None:
                     continue
                 self._calendar_names.add(name)
             self._names[name] = fact.typed
+
+    def _cases(self) -> list[str]:
+        """Return whose facts exist here: of the complaint or handset, or of the events where all that have some are of
+        one kind; of usage that may end the moment."""
+        found = [case for episode, case in _CASE_OF_EPISODE.items() if episode == self._episode]
+        if self._slot is None:
+            told = [kind for kind in self._kinds("on") if kind in _TELLING_KINDS]
+            found += [_CASE_OF_KIND[kind] for kind in told if len(told) == 1 and kind in _CASE_OF_KIND]
+            found += [OF_USAGE] if wire.USAGE in self._kinds("resolve_on") else []
+        return found
 
     def _learn(self, name: str, typed: Typed, path: Path) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -318,13 +381,32 @@ class _Reader:
         given = self._given["cadence"]
         if given == "immediate":
             return None
-        self._keys(("cadence",), given, {"every": True, "at": True})
+        return self._read_slot_of(("cadence",), given)
+
+    def _read_slot_of(self, path: Path, given: Any) -> Slot:
+        self._keys(path, given, {"every": True, "at": True})
         if given["every"] not in ("day", "monday"):
-            raise self._error(("cadence", "every"), "want day or monday")
+            raise self._error((*path, "every"), "want day or monday")
         clock = _CLOCK.fullmatch(str(given["at"]))
         if clock is None:
-            raise self._error(("cadence", "at"), 'want a local time such as "06:00"')
+            raise self._error((*path, "at"), 'want a local time such as "06:00"')
         return Slot(int(clock[1]) * 60 + int(clock[2]), given["every"] == "monday")
+
+    def _read_also(self) -> Also | None:
+        if "also" not in self._given:
+            return None
+        given, path = self._given["also"], ("also",)
+        self._keys(path, given, {"cadence": True, "fire": True, "observed_days": False})
+        self._keys((*path, "cadence"), given["cadence"], {"every": True, "at": False})
+        days = given.get("observed_days", 0)
+        if not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= _OBSERVED_DAYS_MAX:
+            raise self._error((*path, "observed_days"), f"want an integer from 0 to {_OBSERVED_DAYS_MAX}")
+        is_hourly = given["cadence"]["every"] == "hour"
+        if is_hourly:
+            slots = tuple(Slot(60 * hour, mondays_only=False) for hour in range(24))
+        else:
+            slots = (self._read_slot_of((*path, "cadence"), given["cadence"]),)
+        return Also(slots, self._expression((*path, "fire"), given["fire"], "boolean"), days, is_hourly)
 
     def _read_expires(self) -> str:
         """Return the code of the instant: the end of the n-th day after, some hours after, or never."""

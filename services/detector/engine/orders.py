@@ -1,0 +1,212 @@
+"""Service orders of a customer, and what is active of the eight service categories. Compiled.
+
+A row per order event, bounded; per category the memory says whether it is active and when it last was. Rules about
+first times ask how long a category was inactive before an order, which is noted in the order's row when it comes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from services.detector.engine import wire
+from services.detector.engine.case_layout import (
+    IS_PAST,
+    NEVER_SEEN,
+    ORDER_AT,
+    ORDER_BITS,
+    ORDER_EVENT,
+    ORDER_KEY,
+    ORDER_RANK,
+    ORDER_UNSEEN,
+    ORDER_WAIT,
+    ORDERS_KEPT,
+)
+from services.detector.engine.cases import find_case, room_for
+from services.detector.engine.jit import inlined, kernel
+from services.detector.engine.kernel import DAY0, get64, is_older, local_day, set64, set_order
+from services.detector.engine.layout import (
+    CASES,
+    CATEGORIES,
+    CATEGORIES_KEPT,
+    JOINED,
+    NEXT,
+    ORDER_CASE,
+    TYPE,
+)
+
+_ACTIONS = wire.SYMBOLS[wire.ORDER]["action"]
+_CATEGORIES = wire.SYMBOLS[wire.ORDER]["category"]
+SUBSCRIBE, CANCEL, CHANGE, RENEW = (_ACTIONS.index(word) for word in ("SUBSCRIBE", "CANCEL", "CHANGE", "RENEW"))
+ADDON, CORE = 1 << 8, 1 << 10
+"""Bits of an order's code; see wire.PLACES."""
+_ACTIVE = 1 << 15
+_DAY_MAX = _ACTIVE - 1
+
+assert len(_CATEGORIES) == CATEGORIES_KEPT + 1  # UNKNOWN has no memory
+
+
+@inlined
+def action_of(code: Any) -> Any:
+    """Return the action of an order's code."""
+    return code & 7
+
+
+@inlined
+def category_of(code: Any) -> Any:
+    """Return the category of an order's code; 0 = unknown."""
+    return (code >> 3) & 15
+
+
+# --- categories ----------------------------------------------------------------------------------------------------
+
+
+@kernel
+def category_note(st: Any, s: Any, category: Any) -> Any:
+    """Return what is noted of a category: ACTIVE bit, and the last day plus one since 2000; 0 = nothing."""
+    if category < 1 or category > CATEGORIES_KEPT:
+        return np.int64(0)
+    word = CATEGORIES + (category - 1) // 2
+    return (np.int64(st[s, word]) >> ((category - 1) % 2 * 16)) & 0xFFFF
+
+
+@kernel
+def note_category(st: Any, s: Any, category: Any, active: bool, day: Any) -> None:
+    """Note a category as active or not from a day on, unless a later day is noted already."""
+    if category < 1 or category > CATEGORIES_KEPT or day < noted_day(category_note(st, s, category)):
+        return
+    note = min(np.int64(day) - DAY0 + 1, np.int64(_DAY_MAX)) + (_ACTIVE if active else 0)
+    word = CATEGORIES + (category - 1) // 2
+    shift = (category - 1) % 2 * 16
+    kept = np.int64(st[s, word]) & (0xFFFF << (16 - shift))
+    st[s, word] = np.int32(kept | note << shift)
+
+
+@inlined
+def noted_day(note: Any) -> Any:
+    """Return the local day of a note; 0 = none."""
+    return (note & _DAY_MAX) + DAY0 - 1 if note != 0 else np.int64(0)
+
+
+@inlined
+def is_active(note: Any) -> Any:
+    """True when the note says that the category is active."""
+    return note & _ACTIVE != 0
+
+
+@kernel
+def take_categories(st: Any, s: Any, before: Any, after: Any, day: Any) -> None:
+    """Note what a newer customer record names (bits of categories), against what the record before named."""
+    if before | after == 0:
+        return
+    for category in range(1, CATEGORIES_KEPT + 1):
+        bit = 1 << (category - 1)
+        if after & bit:
+            note_category(st, s, category, True, day)
+        elif before & bit:
+            note_category(st, s, category, False, day)
+
+
+# --- orders --------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def take_order(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low: Any, key: Any, ident: Any, code: Any,
+               history: bool) -> Any:  # fmt: skip
+    """Keep an order and what it says of its category; return its row, 0 when it is known or older than all kept."""
+    category, day = category_of(code), local_day(at)
+    if find_case(st, s, pool, ORDER_CASE, ORDER_EVENT, ident) != 0:
+        return np.int64(0)
+    is_newest = not _has_newer(st, s, pool, category, at, high, low)
+    row = room_for(st, s, pool, meta, ORDER_CASE, ORDER_AT, ORDER_RANK, ORDERS_KEPT, at, high, low)
+    if row == 0:
+        return row
+    note = category_note(st, s, category)
+    set64(pool, row, ORDER_KEY, key)
+    set64(pool, row, ORDER_EVENT, ident)
+    set_order(pool, row, ORDER_AT, ORDER_RANK, at, high, low)
+    pool[row, ORDER_BITS] = np.int32(code | (IS_PAST if history else 0))
+    pool[row, ORDER_UNSEEN] = np.int32(_unseen_days(note, category, day))
+    pool[row, ORDER_WAIT] = 0
+    action = action_of(code)
+    if is_newest and action != 0:
+        note_category(st, s, category, action != CANCEL, day)
+    return row
+
+
+@kernel
+def _unseen_days(note: Any, category: Any, day: Any) -> Any:
+    if is_active(note) or category == 0:
+        return np.int64(0)
+    if note == 0:
+        return np.int64(NEVER_SEEN)
+    return max(day - noted_day(note), np.int64(0))
+
+
+@kernel
+def _has_newer(st: Any, s: Any, pool: Any, category: Any, at: Any, high: Any, low: Any) -> Any:
+    """True when a kept order of the category is newer."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        is_same = pool[row, TYPE] == ORDER_CASE and category_of(pool[row, ORDER_BITS]) == category
+        if is_same and is_older(pool, row, ORDER_AT, ORDER_RANK, at, high, low):
+            return True
+        row = np.int64(pool[row, NEXT])
+    return False
+
+
+# --- what rules ask of orders --------------------------------------------------------------------------------------
+
+
+@kernel
+def orders_cancelled(st: Any, s: Any, pool: Any, first: Any, last: Any) -> Any:
+    """Return how many orders of add-ons, core ones among them, were cancelled on the local days first..last."""
+    count = 0
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if _is_cancelled_addon(pool, row, first, last):
+            other = np.int64(pool[row, NEXT])  # an order cancelled by several events counts once
+            while other != 0 and not (
+                _is_cancelled_addon(pool, other, first, last)
+                and get64(pool, other, ORDER_KEY) == get64(pool, row, ORDER_KEY)
+            ):
+                other = np.int64(pool[other, NEXT])
+            if other == 0:
+                count += 1
+        row = np.int64(pool[row, NEXT])
+    return count
+
+
+@kernel
+def was_cancelled(st: Any, s: Any, pool: Any, of: Any, days: Any) -> Any:
+    """True when an add-on of the category of order `of` was cancelled at most so many local days before it."""
+    if of == 0:
+        return False
+    at = get64(pool, of, ORDER_AT)
+    day = local_day(at)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if (
+            _is_cancelled_addon(pool, row, day - days, day)
+            and get64(pool, row, ORDER_AT) <= at
+            and category_of(pool[row, ORDER_BITS]) == category_of(pool[of, ORDER_BITS])
+        ):
+            return True
+        row = np.int64(pool[row, NEXT])
+    return False
+
+
+@kernel
+def tenure_at(st: Any, s: Any, pool: Any, of: Any) -> Any:
+    """Return the local days from joining to order `of`; -NEVER_SEEN when one of them is not known."""
+    if of == 0 or st[s, JOINED] == 0:
+        return np.int64(-NEVER_SEEN)
+    return np.int64(local_day(get64(pool, of, ORDER_AT)) - st[s, JOINED])
+
+
+@kernel
+def _is_cancelled_addon(pool: Any, row: Any, first: Any, last: Any) -> Any:
+    if pool[row, TYPE] != ORDER_CASE or action_of(pool[row, ORDER_BITS]) != CANCEL:
+        return False
+    if pool[row, ORDER_BITS] & (ADDON | CORE) == 0:
+        return False
+    return first <= local_day(get64(pool, row, ORDER_AT)) <= last
