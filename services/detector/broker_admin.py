@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from services.detector.settings import RESUME_GROUP
+from services.detector.settings import CLOCK_GROUP, RESUME_GROUP, TIME_GROUP
 from services.detector.shard import EVENTS_TOPIC
 from services.detector.state_records import STATE_TOPIC
 from services.transport.errors import TransportError
@@ -37,6 +35,15 @@ class BrokerAdmin:
         found = await self._call(lambda admin: admin.committed_offsets(RESUME_GROUP))
         return {number: at for (topic, number), at in found.items() if topic == EVENTS_TOPIC}
 
+    async def broker_ms(self) -> int:
+        """The brokers' clock, UTC milliseconds."""
+        return await self._call(lambda admin: admin.broker_ms(CLOCK_GROUP, (EVENTS_TOPIC, 0)))
+
+    async def confirmed_ms(self) -> int:
+        """The time that an operator confirmed last; 0 = never."""
+        found = await self._call(lambda admin: admin.committed_offsets(TIME_GROUP))
+        return found.get((EVENTS_TOPIC, 0), 0)
+
     async def partitions(self) -> int:
         """How many partitions the event log has."""
         return await self._call(lambda admin: admin.partition_count(EVENTS_TOPIC))
@@ -63,16 +70,16 @@ class BrokerAdmin:
             raise
 
 
-async def allow_poison(bootstrap: str, partitions: list[int]) -> Mapping[int, int]:
+def allow_poison(bootstrap: str, partitions: list[int]) -> Mapping[int, int]:
     """Let partitions pass all poison that is in the log now; return up to where. All partitions when none is named."""
     with KafkaAdmin(bootstrap) as admin:
-        ends = {number: at for (_, number), at in admin.end_offsets([EVENTS_TOPIC]).items()}
-    wanted = {number: at for number, at in ends.items() if number in partitions or not partitions}
-    async with AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=RESUME_GROUP, enable_auto_commit=False, auto_offset_reset="none"
-    ) as consumer:
-        tps = {number: TopicPartition(EVENTS_TOPIC, number) for number in wanted}
-        consumer.assign(list(tps.values()))
-        consumer.pause(*tps.values())
-        await consumer.commit({tps[number]: at for number, at in wanted.items()})
-    return wanted
+        ends = admin.end_offsets([EVENTS_TOPIC])
+        wanted = {at: offset for at, offset in ends.items() if at[1] in partitions or not partitions}
+        admin.commit_offsets(RESUME_GROUP, wanted)
+    return {number: offset for (_, number), offset in wanted.items()}
+
+
+def confirm_time(bootstrap: str, confirmed_ms: int) -> None:
+    """Say that it is so late: detectors whose clock agrees, and was not believed, go on by it."""
+    with KafkaAdmin(bootstrap) as admin:
+        admin.commit_offsets(TIME_GROUP, {(EVENTS_TOPIC, 0): confirmed_ms})

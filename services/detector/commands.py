@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated
 
 import typer
@@ -54,7 +55,7 @@ def resume(
         typer.echo("KAIROS_KAFKA_BOOTSTRAP or --bootstrap is required", err=True)
         raise typer.Exit(2)
     try:
-        allowed = asyncio.run(allow_poison(bootstrap, partition or []))
+        allowed = allow_poison(bootstrap, partition or [])
     except TransportError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from exc
@@ -63,6 +64,78 @@ def resume(
     else:
         for number, at in sorted(allowed.items()):
             typer.echo(f"partition {number}: undecodable records before {at} may pass / 分区 {number} 已允许继续")
+
+
+@app.command("hand-over")
+def hand_over(
+    bootstrap: Annotated[str, typer.Option(envvar="KAIROS_KAFKA_BOOTSTRAP", help="Kafka brokers.")] = "",
+    seconds: Annotated[float, typer.Option(help="Wait so long for the last turns. / 最长等待秒数")] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Before a release with a newer engine: let this one finish, at one place of the log, for good.
+
+    To be run with the release that is running. Every partition stops behind a mark in the event log and its state is
+    written once more; then the new release may be started. There is no way back but kairos detector rebuild.
+    """
+    from services.detector.hand_over import run as run_hand_over
+    from services.transport.errors import TransportError
+
+    if not bootstrap:
+        typer.echo("KAIROS_KAFKA_BOOTSTRAP or --bootstrap is required", err=True)
+        raise typer.Exit(2)
+    try:
+        marks, waiting = asyncio.run(
+            run_hand_over(bootstrap, seconds=seconds, say=lambda line: typer.echo(line, err=True))
+        )
+    except TransportError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+    if as_json:
+        typer.echo(json.dumps({"marks": {str(n): at for n, at in sorted(marks.items())}, "waiting": sorted(waiting)}))
+    elif waiting:
+        typer.echo(
+            f"partitions {sorted(waiting)} have not written their last turn: is a detector running? / 分区未完成"
+        )
+    else:
+        typer.echo("done: stop this release and start the new one / 已完成：可停止旧版本并启动新版本")
+    raise typer.Exit(1 if waiting else 0)
+
+
+@app.command("confirm-time")
+def confirm_time(
+    at: Annotated[str, typer.Option(help="The time, RFC 3339 with offset; now by default. / 时间，默认为现在")] = "",
+    bootstrap: Annotated[str, typer.Option(envvar="KAIROS_KAFKA_BOOTSTRAP", help="Kafka brokers.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Let detectors tick by a clock that they did not believe, because it had jumped or differed from the brokers'.
+
+    Announced time cannot be taken back: look at a clock on the wall first. Holds for 15 minutes; workers whose clock
+    says something else go on as before.
+    """
+    from services.detector.broker_admin import confirm_time as confirm
+    from services.transport.errors import TransportError
+
+    if not bootstrap:
+        typer.echo("KAIROS_KAFKA_BOOTSTRAP or --bootstrap is required", err=True)
+        raise typer.Exit(2)
+    try:
+        confirmed = datetime.fromisoformat(at) if at else datetime.now(UTC)
+    except ValueError as exc:
+        typer.echo(f"--at: {exc}", err=True)
+        raise typer.Exit(2) from exc
+    if confirmed.tzinfo is None:
+        typer.echo("--at wants an offset, such as 2026-09-07T09:00:00+08:00", err=True)
+        raise typer.Exit(2)
+    try:
+        confirm(bootstrap, round(confirmed.timestamp() * 1000))
+    except TransportError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from exc
+    local = confirmed.astimezone(timezone(timedelta(hours=8))).isoformat(timespec="seconds")
+    if as_json:
+        typer.echo(json.dumps({"confirmed": local}))
+    else:
+        typer.echo(f"it is {local}: detectors whose clock agrees tick by it again / 已确认时间，时钟一致的进程恢复计时")
 
 
 def parse_partitions(text: str) -> list[int]:

@@ -20,9 +20,10 @@ OTHER_COUNTS_TOTAL = Counter("kairos_detector_engine_total", "Other counts of th
 DEAD_LETTERS_TOTAL = Counter("kairos_detector_dead_letters_total", "Records that cannot be decoded.", ["reason"])
 CUSTOMER_COPIES_TOTAL = Counter("kairos_detector_customer_copies_total", "Customer records copied out of the log.")
 PAUSED_PARTITIONS = Gauge(
-    "kairos_detector_paused_partitions", "1 while a partition is paused: poison (kairos detector resume) or rules.",
+    "kairos_detector_paused_partitions",
+    "1 while a partition is paused: poison (kairos detector resume), rules, or hand_over to a newer engine.",
     ["partition", "why"],
-)  # fmt: skip
+)
 TURNS_TOTAL = Counter("kairos_detector_turns_total", "Complete writings of a partition's state.")
 TURN_SECONDS = Histogram(
     "kairos_detector_turn_seconds", "Length of a turn.", buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600)
@@ -39,6 +40,15 @@ CUSTOMERS = Gauge("kairos_detector_customers", "Customers in the state.", ["part
 SWEEP_CUSTOMERS = Gauge("kairos_detector_sweep_customers", "Customers that a passed tick still has to visit.")
 OUTBOX_RECORDS = Gauge("kairos_detector_outbox_records", "Outputs that are not acknowledged yet.")
 TICKS_TOTAL = Counter("kairos_detector_ticks_total", "Ticks appended to the log.")
+CLOCK_DOUBT_SECONDS = Gauge(
+    "kairos_detector_clock_doubt_seconds",
+    "This machine's clock minus the time that ticks announce; not 0 while the clock is not believed "
+    "(kairos detector confirm-time).",
+)
+LOG_AHEAD_SECONDS = Gauge(
+    "kairos_detector_log_ahead_seconds",
+    "Newest tick in the log minus this machine's clock, when it is ahead: time stands still until the clock is there.",
+)
 RULE_SETS = Gauge("kairos_detector_rule_sets", "Rule sets compiled and usable.")
 REFUSED_RULE_SETS = Gauge(
     "kairos_detector_refused_rule_sets",

@@ -21,18 +21,24 @@ class PoisonPolicy:
 
 
 class PoisonMeter:
-    """Counts one partition's poison in log order. A refused chunk is not counted, so that it can be tried again."""
+    """Counts one partition's poison in log order. A refused chunk is not counted, so that it can be tried again; what
+    was counted once and comes again, because the chunk had to wait for something else, is not counted twice."""
 
     def __init__(self, policy: PoisonPolicy) -> None:
         self._policy = policy
         self._run = 0  # poison records at the end of what was seen
         self._seen = 0
         self._bad = 0
+        self._counted_to = 0  # offset
 
     def is_flood(self, first_offset: int, next_offset: int, poison_offsets: list[int], *, allowed_to: int) -> bool:
         """Count one chunk and tell whether it goes over the limits; poison before `allowed_to` counts as good."""
-        bad = [offset for offset in poison_offsets if offset >= allowed_to]
+        first_offset = max(first_offset, self._counted_to)
+        if first_offset >= next_offset:
+            return False
+        bad = [offset for offset in poison_offsets if offset >= max(allowed_to, first_offset)]
         if not bad:
+            self._counted_to = next_offset
             self._note(next_offset - first_offset, 0)
             self._run = 0
             return False
@@ -42,6 +48,7 @@ class PoisonMeter:
             return True
         if seen >= self._policy.window and share_bad > self._policy.share_max * seen:
             return True
+        self._counted_to = next_offset
         self._run = run
         self._note(next_offset - first_offset, len(bad))
         return False

@@ -13,6 +13,10 @@ APPLIED_GROUP = "kairos-detector-applied"
 """Second group: committed every half second to what is applied, so that lag tools tell the truth."""
 RESUME_GROUP = "kairos-detector-resume"
 """Third group: up to its offset an operator allowed any amount of poison (`kairos detector resume`)."""
+CLOCK_GROUP = "kairos-detector-clock"
+"""Committed to only because the brokers date what is committed: that is how their clock is read."""
+TIME_GROUP = "kairos-detector-time"
+"""Its offset in partition 0 is the time, ms, that an operator confirmed (`kairos detector confirm-time`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

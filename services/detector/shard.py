@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas.codec import encode
 from services.detector import metrics
-from services.detector.errors import LogTorn
+from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import Outbox
 from services.detector.poison import PoisonMeter
 from services.detector.ports import Applied, DecodedChunk, Engine, Moment, Partition, Poison, RawRecord
@@ -35,6 +35,7 @@ class Pause(StrEnum):
 
     POISON = "poison"
     RULES = "rules"
+    HAND_OVER = "hand_over"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class LastTurn:
     manifest_offset: int
     first_state_offset: int
     next_log_offset: int
+    is_final: bool = False  # nothing may be applied after it by this engine
 
 
 class Shard:
@@ -60,6 +62,8 @@ class Shard:
         self.poison_allowed_to = 0
         self.newest_timestamp_ms = 0  # of the newest applied record, by the producer's real clock
         self.awaited_rules = -1
+        self.is_handed_over = last_turn is not None and last_turn.is_final  # to a newer engine: this one is done
+        self.is_from_log_alone = last_turn is None and partition.next_offset == 0
         self._meter = meter
         self._is_seeking = True  # chunks that were fetched before the latest seek are passed over
 
@@ -78,11 +82,17 @@ class Shard:
         Raises LogTorn when records are missing before them.
         """
         fresh = self._fresh(records)
-        if not fresh:
-            return None
-        chunk = engine.decode_chunk(self.number, fresh)
-        poison = [each.offset for each in chunk.poison]
-        if self._meter.is_flood(chunk.first_offset, chunk.next_offset, poison, allowed_to=self.poison_allowed_to):
+        while fresh:
+            pause = self._apply(fresh, engine, rules)
+            if pause is not None:
+                return pause
+            fresh = fresh[self.next_offset - fresh[0].offset :]
+        return None
+
+    def _apply(self, fresh: Sequence[RawRecord], engine: Engine, rules: Mapping[int, Any]) -> Pause | None:
+        """Apply as many of these records as this engine may at once."""
+        chunk = self._permitted(engine.decode_chunk(self.number, fresh), fresh, engine)
+        if chunk is None:
             return Pause.POISON
         try:
             applied = self.partition.apply(chunk, rules)
@@ -95,7 +105,39 @@ class Shard:
             metrics.EVENTS_TOTAL.labels(kind=kind).inc(events)
         self._put_chunk(chunk)
         self._put_applied(applied)
-        return None
+        self._note_hand_overs(chunk, engine)
+        return Pause.HAND_OVER if self.is_handed_over else None
+
+    def _note_hand_overs(self, chunk: DecodedChunk, engine: Engine) -> None:
+        for each in chunk.hand_overs:
+            if each.engine_version >= engine.engine_version:
+                self.is_handed_over = True
+            elif self.is_from_log_alone:
+                raise StateUnusable(
+                    self.number,
+                    f"the log before offset {each.offset} was judged by engine {each.engine_version}; this is engine "
+                    f"{engine.engine_version}, and no state of that hand-over is left",
+                )
+
+    def _permitted(self, chunk: DecodedChunk, fresh: Sequence[RawRecord], engine: Engine) -> DecodedChunk | None:
+        """The chunk as far as this engine may apply it: up to a hand-over, up to the end of allowed poison, or not."""
+        for each in chunk.hand_overs:
+            if each.engine_version >= engine.engine_version and each.offset + 1 < chunk.next_offset:
+                chunk = engine.decode_chunk(self.number, fresh[: each.offset + 1 - chunk.first_offset])
+                break
+        if not self._is_flood(chunk):
+            return chunk
+        if not chunk.first_offset < self.poison_allowed_to < chunk.next_offset:
+            return None
+        chunk = engine.decode_chunk(self.number, fresh[: self.poison_allowed_to - chunk.first_offset])
+        assert not self._is_flood(chunk), "all of it is allowed"
+        return chunk
+
+    def _is_flood(self, chunk: DecodedChunk) -> bool:
+        poison = [each.offset for each in chunk.poison]
+        return self._meter.is_flood(
+            chunk.first_offset, chunk.next_offset, poison, allowed_to=self.poison_allowed_to
+        )  # fmt: skip
 
     def sweep(self, customers_at_most: int) -> None:
         """Visit some of the customers that a tick still has to."""

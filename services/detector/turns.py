@@ -25,6 +25,7 @@ from services.transport.errors import TransportError
 from services.transport.kafka_producer import OutRecord
 
 _PACE: Final = 0.8  # share of the time between turns that writing the pages is spread over
+_LOOK_SECONDS: Final = 0.5
 _SWEEP_SLICE: Final = 64  # customers of a page, visited without looking at anything else
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,25 @@ class TurnWriter:
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
-            await asyncio.sleep(self._turn_seconds * (1 - _PACE))
-            last = self._shard.last_turn
-            if last is None or last.next_log_offset != self._shard.next_offset:
+            await self._rest(self._turn_seconds * (1 - _PACE))
+            if self._is_due():
                 await self.write(spread_seconds=self._turn_seconds * _PACE)
-            await asyncio.sleep(max(0.0, started + self._turn_seconds - loop.time()))
+            await self._rest(started + self._turn_seconds - loop.time())
+
+    def _is_due(self) -> bool:
+        last = self._shard.last_turn
+        if last is None or last.next_log_offset != self._shard.next_offset:
+            return True
+        return self._shard.is_handed_over and not last.is_final
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait; not for long when there is only one more turn to write."""
+        ends = asyncio.get_running_loop().time() + seconds
+        await asyncio.sleep(0)
+        while (left := ends - asyncio.get_running_loop().time()) > 0:
+            if self._shard.is_handed_over and self._is_due():
+                return
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
 
     async def write(self, *, spread_seconds: float) -> None:
         """Write one turn, its pages spread over this time."""
@@ -78,7 +93,7 @@ class TurnWriter:
         # customer who is not in one of these pages came later than that.
         pages, tick_now, rules_offset = partition.pages(), partition.tick_now_ms, partition.rules_offset
         next_log_offset, customers, turn_id = partition.next_offset, partition.customers, uuid.uuid4().hex
-        first_offset, checksums = -1, []
+        first_offset, checksums, is_final = -1, [], shard.is_handed_over
         for number in range(pages):
             await self._swept(number)
             page = partition.dump_page(number)
@@ -90,7 +105,7 @@ class TurnWriter:
             first_offset = offset if number == 0 else first_offset
             written += len(page.payload)
             self._chaos.after("page")
-            await asyncio.sleep(max(0.0, started + spread_seconds * (number + 1) / pages - loop.time()))
+            await self._rest(started + spread_seconds * (number + 1) / pages - loop.time())
         if not pages:
             await shard.outbox.until(shard.outbox.ticket)
         self._chaos.after("pages")
@@ -106,11 +121,12 @@ class TurnWriter:
             "engine_version": self._engine.engine_version,
             "state_version": self._engine.state_version,
             "checksum": checksum_of(checksums),
+            "is_final": is_final,
         }
         manifest_offset = await self._append(MANIFEST, manifest)
         self._chaos.after("manifest")
         await self._close(
-            LastTurn(manifest_offset, first_offset if pages else manifest_offset, next_log_offset),
+            LastTurn(manifest_offset, first_offset if pages else manifest_offset, next_log_offset, is_final=is_final),
             seconds=loop.time() - started,
             written=written,
         )

@@ -5,13 +5,14 @@ group; `solo.py`: fixed partitions); deciding is the engine's. Any task that fai
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from services.clock import Clock
+from services.clock import Clock, SystemClock
 from services.detector import metrics
 from services.detector.broker_admin import BrokerAdmin
 from services.detector.chaos import Chaos
@@ -25,7 +26,8 @@ from services.detector.ports import Engine, RawRecord
 from services.detector.rules_feed import RulesFeed
 from services.detector.settings import DetectorSettings
 from services.detector.shard import Pause, Shard
-from services.detector.ticks import Ticker
+from services.detector.ticks import Ticker, counted_ms
+from services.detector.time_guard import TimeGuard
 from services.detector.turns import TurnWriter
 from services.transport.errors import TransportError, TransportUnavailable
 from services.transport.kafka_producer import KafkaProducer
@@ -89,16 +91,28 @@ class Worker:
         await self._lag.open(self.partitions)
         self.rules_or_none = self.rules = RulesFeed(settings.kafka_bootstrap, self._engine, on_failure=die)
         await self.rules.open(deadline_seconds=_RULES_SECONDS)
-        ticker = Ticker(
+        self._ticker = Ticker(
             clock=self._clock,
             producer=self._producer,
             owned=lambda: list(self._shards.values()),
             newest_rules=lambda: self.rules.newest,
             owner=self._owner,
             chaos=self._chaos,
+            guard=await self._time_guard(),
         )
-        for run in (ticker.run, self._follow_lag, self._sweep_idle, self._follow_rules, self._follow_operators):
+        for run in (self._ticker.run, self._follow_lag, self._sweep_idle, self._follow_rules, self._follow_operators):
             self._start(run())
+
+    async def _time_guard(self) -> TimeGuard | None:
+        """The guard of a clock that nobody may move: it begins with the brokers' time."""
+        if type(self._clock) is not SystemClock:
+            return None
+        try:
+            believed_ms = await self._admin.broker_ms()
+        except TransportError as exc:
+            log.warning("detector.clock.not_compared", extra={"reason": str(exc)})
+            believed_ms = self._clock.real_ms()
+        return TimeGuard(believed_ms, counted_ms())
 
     async def close(self) -> None:
         """Stop the tasks, wait for outputs on their way, disconnect."""
@@ -136,10 +150,12 @@ class Worker:
         shard = self._shards.get(number)
         if shard is None or shard.pause is not None or not records:
             return
-        started = time.monotonic()
+        started, before = time.monotonic(), shard.next_offset
         pause = shard.apply(records, self._engine, self.rules.compiled)
-        self.progress_at = time.monotonic()
-        metrics.APPLY_SECONDS.inc(self.progress_at - started)
+        finished = time.monotonic()
+        metrics.APPLY_SECONDS.inc(finished - started)
+        if shard.next_offset != before:  # records that were passed over are no progress
+            self.progress_at = finished
         if pause is not None:
             self._pause(shard, pause)
             return
@@ -175,6 +191,8 @@ class Worker:
             if shard.pause is not None:
                 self._unpaused(shard)
             self._shards[number] = shard
+            if shard.is_handed_over:
+                self._note_pause(shard, Pause.HAND_OVER)
             self._turns[number] = asyncio.create_task(self._write_turns(shard))
         self.is_assigned = True
         self.progress_at = time.monotonic()
@@ -235,8 +253,11 @@ class Worker:
     # ---- standing still --------------------------------------------------------------------------------------------
 
     def _pause(self, shard: Shard, why: Pause) -> None:
-        shard.pause = why
+        self._note_pause(shard, why)
         self._reader_of().pause(shard.number)
+
+    def _note_pause(self, shard: Shard, why: Pause) -> None:
+        shard.pause = why
         metrics.PAUSED_PARTITIONS.labels(partition=str(shard.number), why=why.value).set(1)
         level = logging.ERROR if why is Pause.POISON else logging.WARNING
         log.log(
@@ -271,8 +292,11 @@ class Worker:
             await asyncio.sleep(_IDLE_SECONDS * 5)
 
     async def _follow_operators(self) -> None:
-        """Let partitions go on whose poison an operator allowed."""
+        """Let partitions go on whose poison an operator allowed; believe a clock that an operator confirmed."""
         while True:
+            if self._ticker.guard is not None and self._ticker.guard.doubt_ms:
+                with contextlib.suppress(TransportError):
+                    self._ticker.confirm(await self._admin.confirmed_ms())
             paused = self.paused(Pause.POISON)
             if paused:
                 try:
@@ -331,6 +355,7 @@ class Worker:
             )
         metrics.EVENT_TIME_DELAY_SECONDS.set(max(delays) / 1000)
         metrics.SWEEP_CUSTOMERS.set(sum(shard.partition.sweep_pending for shard in self._shards.values()))
+        metrics.LOG_AHEAD_SECONDS.set(self._ticker.ahead_ms() / 1000)
         metrics.OUTBOX_RECORDS.set(sum(shard.outbox.records for shard in self._shards.values()))
 
     def lags(self) -> dict[int, int | None]:

@@ -17,10 +17,12 @@ import kafka.errors
 from kafka import TopicPartition
 from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.net.compat import KafkaNetClient
+from kafka.structs import OffsetAndMetadata
 
 from services.transport.errors import TransportError, TransportUnavailable, UnknownTopic
 
 REQUEST_SECONDS = 15.0
+_GROUPS_TOPIC = "__consumer_offsets"
 COORDINATOR_PAUSE_SECONDS = 0.1
 COORDINATOR_ON_ITS_WAY = (
     kafka.errors.CoordinatorNotAvailableError,
@@ -161,6 +163,23 @@ class KafkaAdmin:
         """What a consumer group has committed: the offset to read next, by topic and partition."""
         found = self._group_offsets(group)
         return {(at.topic, at.partition): committed.offset for at, committed in found.items() if committed.offset >= 0}
+
+    def commit_offsets(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Set what a consumer group without members has committed."""
+        wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+        with self._mapped():
+            for fault in self._client.alter_group_offsets(group, wanted).values():
+                if fault is not kafka.errors.NoError:
+                    raise fault()
+
+    def broker_ms(self, group: str, at: tuple[str, int]) -> int:
+        """The brokers' clock, UTC milliseconds: they date a commit of this group, which is made for that alone."""
+        self.commit_offsets(group, {at: 0})
+        with self._mapped():
+            count = len(self._client.describe_topics([_GROUPS_TOPIC])[0]["partitions"])
+            wanted = {TopicPartition(_GROUPS_TOPIC, number): OffsetSpec.MAX_TIMESTAMP for number in range(count)}
+            found = self._client.list_partition_offsets(wanted, timeout_ms=self._timeout_ms)
+        return max(int(result.timestamp) for result in found.values())
 
     def group_lag(self, group: str) -> dict[tuple[str, int], int]:
         """Records not yet committed by the group, for the partitions in which it has committed anything."""

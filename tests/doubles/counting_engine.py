@@ -15,6 +15,7 @@ from schemas.codec import Undecodable, decode
 PAGE_ROWS = 4
 TICK = "kairos.control.v1.Tick"
 CUSTOMER = "kairos.events.v1.CustomerEvent"
+HAND_OVER = "kairos.control.v1.HandOver"
 _SPACE = uuid.UUID("00000000-0000-0000-0000-000000000001")
 
 
@@ -35,6 +36,12 @@ class Bad:
 
 
 @dataclass(frozen=True)
+class Mark:
+    offset: int
+    engine_version: int
+
+
+@dataclass(frozen=True)
 class CountingPage:
     next_offset: int
     rows: int
@@ -48,7 +55,7 @@ class CountingChunk:
     events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     poison: list[Bad] = field(default_factory=list)
     customers: list[tuple[bytes, bytes, int]] = field(default_factory=list)
-    hand_overs: list[Any] = field(default_factory=list)
+    hand_overs: list[Mark] = field(default_factory=list)
 
 
 @dataclass
@@ -67,6 +74,9 @@ def decode_chunk(partition: int, records: Sequence[Any]) -> CountingChunk:
         except (Undecodable, ValueError) as fault:
             chunk.poison.append(Bad(record.offset, record.key, record.value, str(fault)))
             continue
+        if found.name == HAND_OVER:
+            chunk.hand_overs.append(Mark(record.offset, found.record["engine_version"]))
+            continue
         chunk.events.append((record.offset, found.name, found.record))
         if found.name == CUSTOMER:
             chunk.customers.append((record.key, record.value, record.offset))
@@ -75,6 +85,8 @@ def decode_chunk(partition: int, records: Sequence[Any]) -> CountingChunk:
 
 class CountingPartition:
     """Rows by customer in order of appearance; a page skips what it contains."""
+
+    moment_every = 3
 
     def __init__(self, number: int, first_offset: int = 0) -> None:
         self.number = number
@@ -115,7 +127,7 @@ class CountingPartition:
             self._rows.append((customer, 0))
         events = self._rows[slot][1] + 1
         self._rows[slot] = (customer, events)
-        if events % 3 == 0:
+        if events % self.moment_every == 0:
             applied.moments.append(_moment(customer, events, record["occurred_at"], self.tick_now_ms))
 
     def sweep(self, customers_at_most: int) -> CountingApplied:
@@ -182,4 +194,18 @@ class CountingEngine:
     compile_rule_set = staticmethod(compile_rule_set)
 
 
+class OftenPartition(CountingPartition):
+    """Finds more in the same log."""
+
+    moment_every = 2
+
+
+class NextEngine(CountingEngine):
+    """The engine of a later release: the same state, other moments."""
+
+    engine_version = 2
+    new_partition = OftenPartition
+
+
 ENGINE = CountingEngine()
+NEXT_ENGINE = NextEngine()

@@ -71,13 +71,13 @@ class Bench:
         end = await self.producer.append(rig.EVENTS, self.number, records)
         self.shard.apply([_Raw(end - events + at, *record[:2]) for at, record in enumerate(records)], ENGINE, {})
 
-    async def turn(self, chaos: Chaos | None = None, shard: Shard | None = None) -> None:
+    async def turn(self, chaos: Chaos | None = None, shard: Shard | None = None, engine: Any = ENGINE) -> None:
         async def commit() -> None:
             self.commits += 1
 
         writer = TurnWriter(
             shard or self.shard,
-            engine=ENGINE,
+            engine=engine,
             producer=self.producer,
             trimmer=self.admin,
             commit=commit,
@@ -194,10 +194,10 @@ async def test_a_page_of_hostile_cases_goes_out_in_parts(bench: Bench, cut: bool
     partition.apply(engine.decode_chunk(bench.number, records), {})
     assert len(partition.dump_page(0).payload) > 1_048_576, "else this test proves nothing"
     shard = bench._shard(partition, None)
-    await bench.turn(shard=shard)
+    await bench.turn(shard=shard, engine=engine)
     if cut:
         with pytest.raises(Cut):
-            await bench.turn(CutAt("part"), shard=shard)
+            await bench.turn(CutAt("part"), shard=shard, engine=engine)
     loaded = await bench.load(engine)
     assert loaded.partition.next_offset == len(records)
     assert loaded.partition.dump_page(0) == partition.dump_page(0)

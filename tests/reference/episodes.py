@@ -1,9 +1,8 @@
 """The life of a moment: raised, told again, resolved, expired; hysteresis and cool-down. It knows no rule."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
-from fractions import Fraction
 from typing import Any
 
 from tests.reference import risk
@@ -24,17 +23,19 @@ class Episode:
     expires: int
     first_free_day: date
     nominal: date
-    kept: Number = Fraction(0)
+    opened_at: int
+    kept: Any = None
     watched: Any = None
     due: int | None = None
+    cycle: int = 0
 
 
 @dataclass
 class View:
     """A customer at an instant, as rules see it, and where they tell what they found.
 
-    at: of the event, of the nominal hour, or when something was due. log: the log's time, told as detected. record:
-    the event, where there is one. may_raise: False where only what is open may be told again.
+    at: of the event, of the nominal hour, or when something was due. log: the log's time, told as detected. kind,
+    record: the event, where there is one. may_raise: False where only what is open may be told again.
     """
 
     customer: Customer
@@ -43,6 +44,7 @@ class View:
     rule_set: RuleSet
     findings: list[Finding]
     name_of: Callable[[str, str], str]
+    kind: str = ""
     record: Record | None = None
     may_raise: bool = True
     history: bool = False
@@ -81,7 +83,8 @@ class Verdict:
     """What a rule says of a customer at an instant. key: which of the rule's episodes; name: that which would open.
 
     ends: the word for the end, where the end condition holds. free: local days from the raise until the next.
-    watched: what is told again when it changes. on_end: evidence of the end, where it differs.
+    watched: what is told again when it changes. on_end: evidence of the end, where it differs. cycle: the month, for
+    rules that raise once for each.
     """
 
     name: str
@@ -100,7 +103,9 @@ class Verdict:
     nominal: date | None = None
     watched: Any = None
     due: int | None = None
-    kept: Number = field(default_factory=Fraction)
+    kept: Any = None
+    cycle: int = 0
+    call_from_risk: int | None = None
 
 
 def settle_at_event(view: View, rule: str, verdict: Verdict) -> None:
@@ -133,6 +138,17 @@ def settle_at_hour(view: View, rule: str, verdict: Verdict) -> None:
         open_(view, rule, verdict, None)
 
 
+def settle_in_cycle(view: View, rule: str, verdict: Verdict) -> None:
+    """What follows where there is one moment per cycle: first an end, then a raise for a later one than any before."""
+    episode = view.customer.episodes.get((rule, verdict.key))
+    close_if_expired(episode, view.at)
+    if episode is not None and episode.is_open and verdict.ends is not None:
+        end(view, rule, episode, verdict)
+    is_news = episode is None or (not episode.is_open and verdict.cycle > episode.cycle)
+    if view.may_raise and verdict.fires and is_news and view.log < verdict.expires:
+        open_(view, rule, verdict, None)
+
+
 def close_if_expired(episode: Episode | None, at: int) -> None:
     """What has expired ends without a word."""
     if episode is not None and episode.is_open and at >= episode.expires:
@@ -155,8 +171,9 @@ def open_(view: View, rule: str, verdict: Verdict, due: int | None) -> None:
     if known is not None and known.name == verdict.name:
         nominal = known.nominal
     episode = Episode(
-        verdict.name, True, revision, verdict.expires, free_day, nominal, verdict.kept, verdict.watched, due
-    )
+        verdict.name, True, revision, verdict.expires, free_day, nominal, verdict.occurred,
+        kept=verdict.kept, watched=verdict.watched, due=due, cycle=verdict.cycle,
+    )  # fmt: skip
     view.customer.episodes[rule, verdict.key] = episode
     if verdict.rearms is not None:
         view.customer.disarmed.add(rule)
@@ -183,8 +200,10 @@ def tell(view: View, rule: str, episode: Episode, verdict: Verdict, state: str) 
             revision=episode.revision,
             state=state,
             resolution=verdict.ends if state == "RESOLVED" else None,
-            priority=verdict.priority,
-            channel="CALL" if rule in CALL_FROM_RISK and score >= CALL_FROM_RISK[rule] else verdict.channel,
+            priority=2 if rule == "AN12" and score >= 70 else verdict.priority,
+            channel="CALL"
+            if verdict.call_from_risk is not None and score >= verdict.call_from_risk
+            else verdict.channel,
             occurred_at=verdict.occurred,
             detected_at=view.log,
             nominal_date=episode.nominal,
@@ -198,7 +217,3 @@ def tell(view: View, rule: str, episode: Episode, verdict: Verdict, state: str) 
             evidence=tuple(evidence),
         )
     )
-
-
-CALL_FROM_RISK = {"AN7": 60}
-"""From which risk a person calls."""

@@ -12,14 +12,18 @@ from typing import Any
 from tests.reference.episodes import View
 from tests.reference.findings import Finding
 from tests.reference.limits import RuleSet
-from tests.reference.local_time import MINUTE, local_date, midnight
-from tests.reference.memory import Customer, is_duplicate, take
-from tests.reference.order import Record
+from tests.reference.local_time import DAY, HOUR, MINUTE, local_date, midnight
+from tests.reference.memory import Customer, is_duplicate
+from tests.reference.memory_of_cases import forget
+from tests.reference.order import Record, order
 from tests.reference.rules.catalogue import CATALOGUE
 from tests.reference.rules.rule import Rule
+from tests.reference.taking import take
 
 FUTURE_TOLERANCE = 300_000
 CATCH_UP_DAYS = 62
+FORGETTING = 5
+"""Minute of the day at which is forgotten what no rule can ask for any more, before the rules of that instant."""
 
 
 class Reference:
@@ -89,7 +93,7 @@ class Reference:
             return
         view = self.view(
             customer, record["occurred_at"], log, rule_set,
-            record=record, may_raise=not record["history"], history=record["history"],
+            kind=kind, record=record, may_raise=not record["history"], history=record["history"],
         )  # fmt: skip
         for rule in self.rules_of(rule_set):
             if kind in rule.kinds and (customer.profile is not None or not rule.needs_profile):
@@ -116,28 +120,55 @@ class Reference:
             if is_quiet and customer.pending:
                 self.tell_pending(customer, self.now, rule_set)
             self.look_at_due(customer, rule_set)
+            self.look_at_waits(customer, rule_set)
 
     def catch_up(self, after: int) -> None:
         """All nominal hours in (after, now]; of a longer outage the last 62 days."""
         assert self.now is not None
         day = max(local_date(after), local_date(self.now) - timedelta(CATCH_UP_DAYS))
         while day <= local_date(self.now):
-            for minute in sorted({rule.minute for rule in self.rules if rule.minute is not None}):
+            for minute in sorted({FORGETTING, *self.minutes()}):
                 at = midnight(day) + minute * MINUTE
                 if after < at <= self.now:
                     self.hour(day, minute, at)
             day += timedelta(days=1)
 
+    def minutes(self) -> Iterable[int]:
+        """Minutes of the local day at which calendar rules are judged."""
+        for rule in self.rules:
+            if rule.minute is not None:
+                yield rule.minute
+            if rule.is_hourly:
+                yield from range(0, 24 * 60, 60)
+
     def hour(self, day: date, minute: int, at: int) -> None:
-        """One nominal hour, for everybody."""
-        rule_set = self.in_force(at)
-        assert self.now is not None
+        """One nominal hour, for everybody. A full hour of more than a day ago is no matter any more."""
+        rule_set, now = self.in_force(at), self.now
+        assert now is not None
         if rule_set is None:
             return
+        judged = [
+            rule
+            for rule in self.rules_of(rule_set)
+            if (rule.minute == minute and rule.is_on(day)) or (rule.is_hourly and minute % 60 == 0 and now - at <= DAY)
+        ]
         for customer in self.customers.values():
+            if minute == FORGETTING:
+                forget(customer, day)
+            for rule in judged:
+                if customer.profile or not rule.needs_profile:
+                    rule.at_hour(self.view(customer, at, now, rule_set))
+
+    def look_at_waits(self, customer: Customer, rule_set: RuleSet) -> None:
+        """Orders of 24 hours ago, in their order, once."""
+        assert self.now is not None
+        due = [each for each in customer.waiting if each["occurred_at"] + 24 * HOUR <= self.now]
+        customer.waiting = [each for each in customer.waiting if each not in due]
+        for record in sorted(due, key=order):
+            view = self.view(customer, record["occurred_at"] + 24 * HOUR, self.now, rule_set)
             for rule in self.rules_of(rule_set):
-                if rule.minute == minute and rule.is_on(day) and (customer.profile or not rule.needs_profile):
-                    rule.at_hour(self.view(customer, at, self.now, rule_set))
+                if rule.waits and customer.profile and any(each is record for each in customer.orders):
+                    rule.after_wait(view, record)
 
     def look_at_due(self, customer: Customer, rule_set: RuleSet) -> None:
         """Open episodes that wanted to be looked at by now, as of the instant that they named."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
-Number = int | Fraction
+Number = int | float | Fraction
 
 
 @dataclass(frozen=True)

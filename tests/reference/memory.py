@@ -5,13 +5,13 @@ the last ten of usage and six of all other kinds.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from tests.reference.local_time import HOUR, local_date, month_of
-from tests.reference.order import Record, identity, newest, order
+from tests.reference.contacts import TopContacts
+from tests.reference.local_time import HOUR, MINUTE, local_date, month_of
+from tests.reference.order import Record, identity, order
 
 if TYPE_CHECKING:
     from tests.reference.episodes import Episode
@@ -19,12 +19,30 @@ if TYPE_CHECKING:
 DAYS_KEPT = 42
 HOURS_KEPT = 24
 MONTHS_KEPT = 6
-CASES_KEPT = 8
 MOST = 2**31 - 1
 """Where a sum stops."""
 
 Ring = dict[date, int]
 K = TypeVar("K")
+
+
+@dataclass
+class RunningMonth:
+    """What is kept of the month of the newest usage alone."""
+
+    month: int = -1
+    charge: int = 0
+    voice_out: int = 0
+    sms_out: int = 0
+    data: int = 0
+
+
+@dataclass
+class Category:
+    """A category of services: active or not, and when that was last noted."""
+
+    is_active: bool
+    noted_on: date
 
 
 @dataclass
@@ -43,10 +61,27 @@ class Customer:
     charge: Ring = field(default_factory=dict)
     charge_of_hour: dict[int, int] = field(default_factory=dict)
     month: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    running: RunningMonth = field(default_factory=RunningMonth)
+    last_success_minute: int | None = None
+    contacts: TopContacts = field(default_factory=TopContacts)
     balance: Record | None = None
     line: Record | None = None
     swaps: list[Record] = field(default_factory=list)
     complaints: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
+    orders: list[Record] = field(default_factory=list)
+    inquiries: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
+    countries: dict[str, Record] = field(default_factory=dict)
+    roaming: Record | None = None
+    categories: dict[str, Category] = field(default_factory=dict)
+    waiting: list[Record] = field(default_factory=list)
+    bills: dict[int, Record] = field(default_factory=dict)
+    plan_day: date | None = None
+    plan_minute: int | None = None
+    renewal_day: date | None = None
+    renewal_minute: int | None = None
+    suspension_day: date | None = None
+    travel_day: date | None = None
+    calls_declined: dict[date, bool] = field(default_factory=dict)
     episodes: "dict[tuple[str, object], Episode]" = field(default_factory=dict)
     disarmed: set[str] = field(default_factory=set)
     pending: bool = False
@@ -66,14 +101,6 @@ def is_duplicate(customer: Customer, kind: str, record: Record) -> bool:
     ids.append(name)
     del ids[:-size]
     return False
-
-
-def take(customer: Customer, kind: str, record: Record) -> bool:
-    """Remember an event; False when it is older than what it would replace, so that no rule looks at it."""
-    if kind != "customer":
-        day = local_date(record["occurred_at"])
-        customer.first_day = min(customer.first_day or day, day)
-    return TAKERS[kind](customer, record)
 
 
 # --- usage ---------------------------------------------------------------------------------------------------------
@@ -96,7 +123,13 @@ def take_usage(customer: Customer, record: Record) -> bool:
         _add(customer.month["on_net"], month, quantity if is_voice and network == "ON_NET" else 0)
         _add(customer.month["off_net"], month, quantity if is_voice and network == "OFF_NET" else 0)
         _add(customer.month["out_of_bundle"], month, _amount(record["out_of_bundle_fen"]))
-        _add(customer.month["charge"], month, charge)
+    if month == month_of(newest_day):
+        add_to_running_month(customer.running, record, month, quantity, charge)
+    if record["succeeded"]:
+        customer.last_success_minute = max(customer.last_success_minute or 0, at // MINUTE)
+    if record["roaming"]:
+        customer.travel_day = max(customer.travel_day or day, day)
+    customer.contacts.take(record, day)
     if day > newest_day - timedelta(DAYS_KEPT):
         _add(customer.seconds, day, quantity if is_voice else 0, most=2**18 - 1)
         _add(customer.successes, day, int(record["succeeded"]), most=2**13 - 1)
@@ -115,6 +148,21 @@ def forget_old_usage(customer: Customer, day: date, hour: int, month: int) -> No
     for months in customer.month.values():
         for old in [each for each in months if each <= month - MONTHS_KEPT]:
             del months[old]
+
+
+def add_to_running_month(running: RunningMonth, record: Record, month: int, quantity: int, charge: int) -> None:
+    """Charges, and what counts against allowances: outgoing calls and messages, all data, nothing abroad."""
+    if running.month != month:
+        running.month, running.charge, running.voice_out, running.sms_out, running.data = month, 0, 0, 0, 0
+    running.charge = min(running.charge + charge, MOST)
+    if record["roaming"]:
+        return
+    if record["service"] == "DATA":
+        running.data = min(running.data + quantity, MOST)
+    elif record["service"] == "VOICE" and record["direction"] == "OUT":
+        running.voice_out = min(running.voice_out + quantity, MOST)
+    elif record["service"] == "SMS" and record["direction"] == "OUT":
+        running.sms_out = min(running.sms_out + quantity, MOST)
 
 
 def _amount(value: int) -> int:
@@ -137,7 +185,11 @@ def take_balance(customer: Customer, record: Record) -> bool:
 
 
 def take_line_status(customer: Customer, record: Record) -> bool:
-    """The newest status of the line."""
+    """The newest status of the line, and the day of the newest suspension or resumption."""
+    is_forecast = record["status"] == "ACTIVE" and record["suspension_expected_at"] is not None
+    if record["status"] != "UNKNOWN" and not is_forecast:
+        day = local_date(record["occurred_at"])
+        customer.suspension_day = max(customer.suspension_day or day, day)
     if customer.line is not None and order(record) < order(customer.line):
         return False
     customer.line = record
@@ -145,55 +197,21 @@ def take_line_status(customer: Customer, record: Record) -> bool:
 
 
 def take_customer(customer: Customer, record: Record) -> bool:
-    """The newest customer record."""
+    """The newest customer record, and the categories that it names or no longer names."""
     if customer.profile is not None and order(record) < order(customer.profile):
         return False
+    before = set(customer.profile["active_categories"]) if customer.profile else set()
+    for name in (before | set(record["active_categories"])) & CATEGORIES:
+        note_category(customer, name, name in record["active_categories"], local_date(record["occurred_at"]))
     customer.profile = record
     return True
 
 
-# --- cases ---------------------------------------------------------------------------------------------------------
+CATEGORIES = {"VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV", "MUSIC", "SECURITY", "OTHER"}
 
 
-def take_handset_change(customer: Customer, record: Record) -> bool:
-    """The eight newest handset changes."""
-    if any(identity(each) == identity(record) for each in customer.swaps):
-        return False
-    if len(customer.swaps) == CASES_KEPT:
-        oldest = min(customer.swaps, key=order)
-        if order(record) < order(oldest):
-            return False
-        customer.swaps.remove(oldest)
-    customer.swaps.append(record)
-    return True
-
-
-def take_complaint(customer: Customer, record: Record) -> bool:
-    """All events of the eight complaints with the newest events."""
-    key = (record["source"], record["complaint_id"])
-    if key not in customer.complaints and len(customer.complaints) == CASES_KEPT:
-        oldest = min(customer.complaints, key=lambda each: order(newest(customer.complaints[each])))
-        if order(record) < order(newest(customer.complaints[oldest])):
-            return True
-        del customer.complaints[oldest]
-    customer.complaints.setdefault(key, []).append(record)
-    return True
-
-
-def take_nothing(customer: Customer, record: Record) -> bool:
-    """A kind of which nothing is remembered yet."""
-    return True
-
-
-TAKERS: dict[str, Callable[[Customer, Record], bool]] = {
-    "usage": take_usage,
-    "balance": take_balance,
-    "line-status": take_line_status,
-    "customer": take_customer,
-    "handset-change": take_handset_change,
-    "complaint": take_complaint,
-    "bill": take_nothing,
-    "service-order": take_nothing,
-    "roaming": take_nothing,
-    "inquiry": take_nothing,
-}
+def note_category(customer: Customer, name: str, is_active: bool, day: date) -> None:
+    """Note that a category is active, or no longer, from a day on; what was noted of a later day stays."""
+    known = customer.categories.get(name)
+    if known is None or day >= known.noted_on:
+        customer.categories[name] = Category(is_active, day)

@@ -26,6 +26,7 @@ THEMES: dict[str, dict[str, int]] = {
 MOODS = ("steady", "steady", "silent", "falling", "surging", "off_net", "abroad", "owing")
 CATEGORIES = ("VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV", "MUSIC", "SECURITY", "OTHER")
 COUNTRIES = ("JP", "TH", "US", "FR", "KE", "BR", "IS", "NZ", "EG", "PE")
+TOPICS = ("FEE", "FEE", "FAULT", "FAULT", "PORTING", "TERMINATION", "TARIFF", "OTHER", "UNKNOWN")
 MODELS = tuple(f"Aster {n}" for n in range(14))
 BIRTHDAYS = ("09-10", "1990-09-30", "10-05", "10-20", "02-29", "1984-02-29", "08-15", "08-30", "12-30", "01-01")
 TOTALS = (0, 3000, 5000, 7000, 7001, 9999, 10_000, 15_000, 20_000)
@@ -41,6 +42,13 @@ class Person:
     contacts: list[int] = field(default_factory=list)
     inquiries: int = 0
     total: int = 10_000
+    topic: str = "FEE"
+
+    @property
+    def never(self) -> set[str]:
+        """What does not happen to some people, so that they are judged by the rest."""
+        found = {"complaint"} if self.customer_id % 3 == 1 else set()
+        return found | ({"line-status", "roaming"} if self.customer_id % 4 == 2 else set())
 
     def changes_mood(self) -> None:
         """Once in a while."""
@@ -80,11 +88,13 @@ def random_log(
         person = rng.choice(people)
         person.changes_mood()
         kind = rng.choices(list(weights), list(weights.values()))[0]
-        if kind == "complaint" and person.customer_id % 3 == 1:
+        if kind in person.never:
             kind = "usage"
         if person.mood == "silent" and kind == "usage" and rng.random() < 0.97:
             continue
         arrivals.append(maker.arrival(person, kind, at))
+        if kind in ("inquiry", "service-order") and rng.random() < 0.3:  # things of a kind come together
+            arrivals += [maker.arrival(person, kind, at + rng.choice((1, HOUR, 20 * HOUR))) for _ in range(2)]
     for person in people:
         for month in range(month_of(local_date(start)), month_of(local_date(at)) + 1):
             run = midnight(first_day(month)) + rng.choice((0, 1, 9 * HOUR, 2 * DAY + HOUR))
@@ -154,6 +164,7 @@ def usage(person: Person, rng: random.Random, day: date) -> Fields:
     if rng.random() < 0.002:
         amount = rng.choice((2**31 - 1, 2**31, 2**40))
     charge = rng.choice((0, 0, 10, 100, 300, 500, 1000)) * (6 if person.mood == "surging" else 1) // scale
+    is_within = person.customer_id % 4 == 2 and person.mood != "surging"
     contact = rng.randrange(16)
     moved = person.mood == "off_net" and contact % 2 == 0
     network = (
@@ -168,11 +179,11 @@ def usage(person: Person, rng: random.Random, day: date) -> Fields:
         "direction": rng.choice(("OUT", "OUT", "IN")),
         "quantity": amount,
         "charge_fen": charge,
-        "out_of_bundle_fen": rng.choice((0, 0, 0, charge // 2, charge)),
+        "out_of_bundle_fen": 0 if is_within else rng.choice((0, 0, 0, charge // 2, charge)),
         "counterpart_network": network if service == "VOICE" else "NONE",
         "counterpart_key": 1000 + contact if rng.random() < 0.9 else None,
         "succeeded": rng.random() < (0.3 if person.mood == "owing" else 0.95),
-        "roaming": person.mood == "abroad" and rng.random() < 0.8,
+        "roaming": "roaming" not in person.never and person.mood == "abroad" and rng.random() < 0.8,
         "area": rng.choice((None, "A1", "B2")),
     }
 
@@ -231,7 +242,7 @@ def customer(person: Person, rng: random.Random, day: date) -> Fields:
         "plan_data_kib": rng.choice((None, 0, 512_000, 2_048_000)),
         "plan_sms": rng.choice((None, 10, 100)),
         "plan_capabilities": ["4G"],
-        "active_categories": rng.sample(CATEGORIES, rng.randrange(4)),
+        "active_categories": rng.sample(CATEGORIES, rng.randrange(4)) if person.customer_id % 5 == 4 else [],
         "contract_ends_on": rng.choice((None, near + 6, near + 8, near + 31, near + 61, near + 75)),
     }
 
@@ -246,7 +257,7 @@ def bill(person: Person, rng: random.Random, day: date) -> Fields:
         "cycle": month_text(month),
         "total_fen": person.total,
         "plan_fee_fen": min(fee, person.total),
-        "out_of_bundle_fen": rng.choice((0, 0, 0, 499, 500, 1500, 3000)),
+        "out_of_bundle_fen": 0 if person.customer_id % 4 == 2 else rng.choice((0, 0, 0, 499, 500, 1500, 3000)),
         "make_up_fen": rng.choice((0, 0, 0, 1, 1999, 2000)),
         "roaming_fen": 0,
     }
@@ -257,7 +268,7 @@ def service_order(person: Person, rng: random.Random, day: date) -> Fields:
     return {
         "order_id": f"o{rng.randrange(6)}",
         "action": rng.choice(("SUBSCRIBE", "SUBSCRIBE", "SUBSCRIBE", "CANCEL", "CANCEL", "CHANGE", "RENEW")),
-        "category": rng.choice(CATEGORIES),
+        "category": rng.choice(CATEGORIES[1:] if person.customer_id % 4 == 2 else CATEGORIES),
         "product": rng.choice((None, "tv-1", "music-2")),
         "addon": rng.random() < 0.5,
         "bundled": rng.random() < 0.2,
@@ -279,9 +290,13 @@ def roaming(person: Person, rng: random.Random, day: date) -> Fields:
 def inquiry(person: Person, rng: random.Random, day: date) -> Fields:
     """Asked, asked again, completed, withdrawn."""
     person.inquiries += rng.random() < 0.7
+    if rng.random() < 0.4:
+        person.topic = rng.choice(
+            ("FEE", "FEE", "FAULT", "FAULT", "PORTING", "TERMINATION", "TARIFF", "OTHER", "UNKNOWN")
+        )
     return {
         "inquiry_id": f"q{person.inquiries % (9 if person.customer_id % 3 else 1000)}",
-        "topic": rng.choice(("FEE", "FEE", "FAULT", "FAULT", "PORTING", "TERMINATION", "TARIFF", "OTHER")),
+        "topic": person.topic,
         "state": rng.choice(("OPENED", "OPENED", "OPENED", "COMPLETED", "WITHDRAWN")),
         "area": rng.choice((None, "A1")),
         "service": rng.choice(("UNKNOWN", "VOICE", "SMS", "DATA")),

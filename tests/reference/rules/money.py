@@ -1,10 +1,10 @@
-"""AN4."""
+"""AN4, AN11, AN5: money and a line that works."""
 
 from fractions import Fraction
 
-from tests.reference.episodes import Verdict, View
+from tests.reference.episodes import Verdict, View, close_if_expired, end, settle_at_event
 from tests.reference.findings import seen
-from tests.reference.local_time import days, midnight
+from tests.reference.local_time import FAR, HOUR, MINUTE, days, midnight
 from tests.reference.memory import days_sum
 from tests.reference.rules.rule import Rule
 
@@ -48,3 +48,124 @@ class AN4(Rule):
                 seen("observed_days", "days", observed, None, 28),
             ],
         )
+
+
+class AN11(Rule):
+    """Arrears, or a suspension that is expected within 72 hours."""
+
+    id = "AN11"
+    kinds = ("balance", "line-status")
+    minute = 570
+
+    def at_event(self, view: View) -> None:
+        """At the newest balance and the newest status."""
+        assert view.record is not None
+        settle_at_event(view, self.id, self.verdict(view, view.name(view.record)))
+
+    def at_hour(self, view: View) -> None:
+        """At 09:30."""
+        settle_at_event(view, self.id, self.verdict(view, view.day.isoformat()))
+
+    def verdict(self, view: View, name: str) -> Verdict:
+        """What balance and line say together."""
+        balance, line = view.customer.balance, view.customer.line
+        fen, status = balance["balance_fen"] if balance else 0, line["status"] if line else None
+        is_paid = balance is not None and balance["reason"] == "TOP_UP" and fen >= 0
+        is_younger = balance is not None and (line is None or balance["occurred_at"] > line["occurred_at"])
+        within = view.limit(self.id, "forecast_hours") * HOUR
+        expected = line["suspension_expected_at"] if line and status == "ACTIVE" else None
+        is_forecast = expected is not None and view.at < expected <= view.at + within
+        is_forecast = is_forecast and not (is_paid and is_younger)
+        ends = None
+        if is_paid and is_younger and not is_forecast:
+            ends = "paid"
+        elif status == "TERMINATED":
+            ends = "left"
+        elif fen >= 0 and not is_forecast and status in (None, "ACTIVE"):
+            ends = "cleared"
+        return Verdict(
+            name=name,
+            fires=(fen < 0 or is_forecast) and ends is None,
+            ends=ends,
+            expires=FAR,
+            free=1,
+            priority=1,
+            channel="CALL" if view.profile["tier"] in ("TOP", "HIGH", "MID") else "SMS",
+            occurred=view.at,
+            evidence=[
+                seen("balance_fen", "fen", fen, None, 0),
+                seen("suspension_in_ms", "ms", expected - view.at if expected and is_forecast else -1, None, within,
+                     view.layer(self.id, "forecast_hours")),
+            ],
+        )  # fmt: skip
+
+
+class AN5(Rule):
+    """A fault is told of, or a service that is used every day has had no success in 24 hours."""
+
+    id = "AN5"
+    kinds = ("inquiry", "usage")
+    is_hourly = True
+
+    def at_event(self, view: View) -> None:
+        """At the newest event of an inquiry; uses that succeed end it."""
+        record = view.record
+        assert record is not None
+        if view.kind == "inquiry":
+            if record["topic"] == "FAULT" and record["state"] == "OPENED":
+                settle_at_event(view, self.id, self.verdict(view, view.name(record), 1))
+            return
+        episode = view.customer.episodes.get((self.id, None))
+        close_if_expired(episode, view.at)
+        if episode is None or not episode.is_open or not record["succeeded"] or view.at < episode.opened_at:
+            return
+        episode.kept += 1
+        wanted = view.limit(self.id, "successful_uses")
+        if episode.kept >= wanted:
+            verdict = self.verdict(view, episode.name, 0)
+            verdict.ends = "in_use_again"
+            verdict.evidence = [
+                seen("successful_uses", "count", episode.kept, None, wanted, view.layer(self.id, "successful_uses"))
+            ]
+            end(view, self.id, episode, verdict)
+
+    def at_hour(self, view: View) -> None:
+        """At every full hour."""
+        line, first = view.customer.line, view.customer.first_day
+        is_active = line is None or line["status"] == "ACTIVE"
+        if first is None or first > view.day - days(28) or not is_active:
+            return
+        if self.silent_minutes(view) < view.limit(self.id, "silent_minutes"):
+            return
+        if self.successes(view) >= 14 * view.limit(self.id, "least_daily"):
+            settle_at_event(view, self.id, self.verdict(view, view.day.isoformat(), 0))
+
+    def silent_minutes(self, view: View) -> int:
+        """Minutes since the newest success; -1 when there was none."""
+        last = view.customer.last_success_minute
+        return -1 if last is None else view.at // MINUTE - last
+
+    def successes(self, view: View) -> int:
+        """Of the 14 closed days."""
+        return days_sum(view.customer.successes, view.day - days(14), view.day - days(1))
+
+    def verdict(self, view: View, name: str, inquiries: int) -> Verdict:
+        """With the evidence of both forms."""
+        mean = Fraction(self.successes(view), 14)
+        return Verdict(
+            name=name,
+            fires=True,
+            expires=midnight(view.day + days(8)),
+            free=1,
+            priority=1,
+            channel="CALL",
+            occurred=view.at,
+            kept=0,
+            evidence=[
+                seen("fault_inquiries", "count", inquiries, None, 1),
+                seen("silent_minutes", "minutes", self.silent_minutes(view), None,
+                     view.limit(self.id, "silent_minutes"), view.layer(self.id, "silent_minutes")),
+                seen("mean_daily_successes", "count", mean, None, view.limit(self.id, "least_daily"),
+                     view.layer(self.id, "least_daily")),
+            ],
+        )  # fmt: skip

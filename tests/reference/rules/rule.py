@@ -4,18 +4,21 @@ from datetime import date
 from typing import Any
 
 from tests.reference.episodes import Episode, Verdict, View, settle_at_event, settle_at_hour
+from tests.reference.order import Record
 
 
 class Rule:
     """A rule of the catalogue. kinds: the events that it listens to, where it is immediate.
 
-    minute: of the local day at which it is judged, where it is a calendar rule.
+    minute: of the local day at which it is judged, where it is a calendar rule. waits: judged 24 hours after an order.
     """
 
     id = ""
     kinds: tuple[str, ...] = ()
     ends_on: tuple[str, ...] = ()
     minute: int | None = None
+    is_hourly = False
+    waits = False
     needs_profile = True
     tells_history = False
 
@@ -38,6 +41,9 @@ class Rule:
 
     def at_due(self, view: View, key: Any, episode: Episode) -> None:
         """Look again at an open episode whose due time has come."""
+
+    def after_wait(self, view: View, record: Record) -> None:
+        """Judge an order after its wait."""
 
     def after_history(self, view: View) -> None:
         """Look at what loading the past left open."""

@@ -54,6 +54,21 @@ def test_permission_ends_where_it_was_given_to() -> None:
     assert meter().is_flood(0, 20, [1, 2, 3, 4, 10, 11, 12, 13], allowed_to=5)
 
 
+def test_a_chunk_that_had_to_wait_is_counted_once() -> None:
+    one = meter(run_max=100, window=100, share_max=0.5)
+    for _ in range(5):
+        assert not one.is_flood(0, 60, list(range(30)), allowed_to=0)
+    assert not one.is_flood(60, 100, list(range(60, 80)), allowed_to=0)
+    assert one.is_flood(100, 140, list(range(100, 140)), allowed_to=0)
+
+
+def test_a_chunk_that_comes_again_and_longer_is_counted_on() -> None:
+    one = meter(run_max=3)
+    assert not one.is_flood(0, 10, [8, 9], allowed_to=0)
+    assert not one.is_flood(0, 11, [8, 9, 10], allowed_to=0)
+    assert one.is_flood(0, 12, [8, 9, 10, 11], allowed_to=0)
+
+
 @pytest.mark.parametrize("limits", [(0, 1, 0.5), (1, 0, 0.5), (1, 1, 0.0), (1, 1, 1.5)])
 def test_senseless_poison_limits_are_refused(limits: tuple[int, int, float]) -> None:
     with pytest.raises(ValueError, match="poison limits"):

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from schemas.codec import encode
-from services.detector.errors import LogTorn
+from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import APPEND_RECORDS_MAX, Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import DEAD_LETTERS_TOPIC, MOMENTS_TOPIC, Pause, Shard
 from services.transport.kafka_lanes import checked_size
 from services.transport.kafka_producer import OutRecord
-from tests.doubles.counting_engine import ENGINE, CountingPartition
+from tests.doubles.counting_engine import ENGINE, NEXT_ENGINE, CountingPartition
 
 
 @dataclass
@@ -105,6 +105,40 @@ async def test_a_flood_of_poison_stops_before_it() -> None:
     shard.poison_allowed_to = 3
     assert shard.apply(bad, ENGINE, {}) is None
     assert shard.next_offset == 3
+
+
+async def test_permission_for_the_first_half_of_a_chunk_lets_that_half_pass_once() -> None:
+    """Else the partition would be resumed, fail at the same place, and be resumed again, for ever."""
+    shard = make(Broker(), run_max=2)
+    bad = [Record(offset, b"1", b"?") for offset in range(10)]
+    shard.poison_allowed_to = 6
+    assert shard.apply(bad, ENGINE, {}) is Pause.POISON
+    assert shard.next_offset == 6
+    assert shard.apply(bad, ENGINE, {}) is Pause.POISON
+    assert shard.next_offset == 6
+
+
+def mark(offset: int, engine_version: int = 1) -> Record:
+    return Record(offset, None, encode("kairos.control.v1.HandOver", {"engine_version": engine_version}))
+
+
+async def test_an_engine_applies_nothing_behind_its_hand_over() -> None:
+    shard = make(Broker())
+    assert shard.apply([*log_of(2), mark(2), *log_of(3, first=3)], ENGINE, {}) is Pause.HAND_OVER
+    assert (shard.next_offset, shard.is_handed_over) == (3, True)
+
+
+async def test_the_next_engine_passes_the_hand_over_of_the_one_before() -> None:
+    shard = make(Broker())
+    shard.apply(log_of(1), NEXT_ENGINE, {})
+    shard.is_from_log_alone = False
+    assert shard.apply([*log_of(2), mark(2), *log_of(3, first=3)], NEXT_ENGINE, {}) is None
+    assert (shard.next_offset, shard.is_handed_over) == (6, False)
+
+
+async def test_a_log_that_another_engine_has_judged_is_not_judged_again_from_its_beginning() -> None:
+    with pytest.raises(StateUnusable, match="before offset 2 was judged by engine 1"):
+        make(Broker()).apply([*log_of(2), mark(2)], NEXT_ENGINE, {})
 
 
 async def test_poison_keeps_its_bytes_and_tells_where_it_was() -> None:
