@@ -35,14 +35,14 @@ class StateLoader:
 
     def __init__(self, bootstrap: str, engine: Engine) -> None:
         self._engine = engine
-        self._log = StateLog(bootstrap)
+        self.log = StateLog(bootstrap)
 
     async def __aenter__(self) -> "StateLoader":
-        await self._log.open()
+        await self.log.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._log.close()
+        await self.log.close()
 
     async def load(self, number: int) -> Loaded:
         """Return the newest state of a partition; raises StateUnusable where moments would be wrong."""
@@ -54,18 +54,18 @@ class StateLoader:
         raise StateUnusable(number, f"the state topic was trimmed while it was read, {_ATTEMPTS} times")
 
     async def _load(self, number: int) -> Loaded:
-        begin, end = await self._log.bounds(STATE_TOPIC, number)
-        log_begin, log_end = await self._log.bounds(EVENTS_TOPIC, number)
+        begin, end = await self.log.bounds(STATE_TOPIC, number)
+        log_begin, log_end = await self.log.bounds(EVENTS_TOPIC, number)
         faults: list[str] = []
         for whole_log in (False, True):
-            candidates = await self._log.manifests(number, begin, end, whole_log=whole_log)
+            candidates = await self.log.manifests(number, begin, end, whole_log=whole_log)
             for manifest in self._of_this_engine(number, candidates, is_all=whole_log):
                 if manifest.next_log_offset > log_end:  # records that the state contains are gone: nothing later holds
                     faults.append(f"the turn at {manifest.offset} is ahead of the event log, which ends at {log_end}")
                     break
                 fault = _fault_of(manifest, log_begin, self._engine.state_version)
-                pages = None if fault else await self._log.pages(number, manifest, begin, end)
-                partition = None if pages is None else await self._build(number, manifest, pages)
+                pages = None if fault else await self.log.pages(number, manifest, begin, end)
+                partition = None if pages is None else await self.build(number, manifest, pages)
                 if partition is not None:
                     return Loaded(partition, _last_turn(manifest, self._engine.engine_version))
                 faults.append(fault or f"the turn at {manifest.offset} is not complete")
@@ -90,7 +90,7 @@ class StateLoader:
             raise EngineNotHandedOver(number, newest, own)
         return sorted(fitting, key=lambda each: (each.engine_version, each.offset), reverse=True)
 
-    async def _build(self, number: int, manifest: Manifest, pages: Sequence[PageCopy]) -> Partition | None:
+    async def build(self, number: int, manifest: Manifest, pages: Sequence[PageCopy]) -> Partition | None:
         """The partition made of these pages; None when the engine refuses one."""
         partition = self._engine.new_partition(number, manifest.next_log_offset)
         for at, copy in enumerate(pages):

@@ -5,7 +5,7 @@ Of each page the copy that contains most of the log counts, so interleaved write
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from services.detector.state_records import (
     PageCopy,
     PageParts,
     checksum_of,
-    read_manifest,
 )
 from services.transport.errors import TransportUnavailable
 
@@ -94,10 +93,10 @@ class StateLog:
         start = max(begin, manifest.first_state_offset)
         async for batch in _Reading(self._client, tp, start if manifest.pages else end, manifest.offset):
             for record in batch:
-                name, fields = _decoded(record)
+                name, fields = decoded_state(record)
                 if name != PAGE or fields["next_offset"] < manifest.next_log_offset:
                     continue
-                copy = _page_copy(parts, record.offset, fields)
+                copy = page_of(parts, record.offset, fields)
                 if copy is None:
                     continue
                 if copy.turn_id == manifest.turn_id:
@@ -114,13 +113,18 @@ class StateLog:
             return None
         return [newest[page] for page in range(manifest.pages)]
 
+    async def read(self, topic: str, number: int, start: int, end: int) -> AsyncIterator[list[Any]]:
+        """Yield records of a partition from `start` up to `end`, exclusive, in batches."""
+        async for batch in _Reading(self._client, TopicPartition(topic, number), start, end):
+            yield batch
+
     async def _scan(self, tp: TopicPartition, start: int, end: int, tail: Tail) -> None:
         """Note manifests, and what pages say about the manifest before them."""
         async for batch in _Reading(self._client, tp, start, end):
             for record in batch:
-                name, fields = _decoded(record)
+                name, fields = decoded_state(record)
                 if name == MANIFEST:
-                    tail.manifests[record.offset] = read_manifest(record.offset, fields)
+                    tail.manifests[record.offset] = Manifest.of(record.offset, fields)
                 elif name == PAGE and fields["previous_manifest_offset"] >= 0:
                     tail.pointers.add(fields["previous_manifest_offset"])
 
@@ -157,7 +161,7 @@ class _Reading:
         raise TransportUnavailable("kafka", f"no state record of {self._tp} for {_READ_SECONDS:g} s")
 
 
-def _decoded(record: Any) -> tuple[str, dict[str, Any]]:
+def decoded_state(record: Any) -> tuple[str, dict[str, Any]]:
     """Name and fields of a state record; an unreadable one is counted and has no name."""
     try:
         found = decode(record.value or b"", allowed=(PAGE, MANIFEST))
@@ -168,7 +172,7 @@ def _decoded(record: Any) -> tuple[str, dict[str, Any]]:
     return found.name, found.record
 
 
-def _page_copy(parts: PageParts, offset: int, fields: dict[str, Any]) -> PageCopy | None:
+def page_of(parts: PageParts, offset: int, fields: dict[str, Any]) -> PageCopy | None:
     """The page that this record completes; a broken record is counted and left out."""
     try:
         return parts.add(offset, fields)

@@ -3,7 +3,7 @@
 Pure. Owns their form alone; in which order they are written is the matter of `turns`, which of them count of `loading`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,24 @@ class Manifest:
     state_version: int
     checksum: int
     is_final: bool
+
+    @classmethod
+    def of(cls, offset: int, fields: Mapping[str, Any]) -> "Manifest":
+        """The manifest in a record's fields."""
+        return cls(
+            offset=offset,
+            turn_id=fields["turn_id"],
+            pages=fields["pages"],
+            first_state_offset=fields["first_state_offset"],
+            next_log_offset=fields["next_log_offset"],
+            tick_now_ms=fields["tick_now"],
+            rules_offset=fields["rules_offset"],
+            customers=fields["customers"],
+            engine_version=fields["engine_version"],
+            state_version=fields["state_version"],
+            checksum=fields["checksum"],
+            is_final=fields["is_final"],
+        )
 
 
 @dataclass(frozen=True)
@@ -109,24 +127,6 @@ def page_records(
         }
         for part, piece in enumerate(pieces)
     ]
-
-
-def read_manifest(offset: int, fields: dict[str, Any]) -> Manifest:
-    """The manifest in a record's fields."""
-    return Manifest(
-        offset=offset,
-        turn_id=fields["turn_id"],
-        pages=fields["pages"],
-        first_state_offset=fields["first_state_offset"],
-        next_log_offset=fields["next_log_offset"],
-        tick_now_ms=fields["tick_now"],
-        rules_offset=fields["rules_offset"],
-        customers=fields["customers"],
-        engine_version=fields["engine_version"],
-        state_version=fields["state_version"],
-        checksum=fields["checksum"],
-        is_final=fields["is_final"],
-    )
 
 
 def checksum_of(checksums: Sequence[int]) -> int:
