@@ -25,9 +25,10 @@ Int64s = npt.NDArray[np.int64]
 
 PROFILE_COLUMNS = (
     "codes", "birthday", "joined", "contract_ends", "arpu", "plan_fee", "plan_voice", "plan_data", "plan_sms",
-    "plan_capabilities", "owner", "deputy", "brand", "auto_pay",
+    "plan_capabilities", "owner", "deputy", "brand", "auto_pay", "attributes",
 )  # fmt: skip
 """Columns of `DecodedChunk.profiles`; unknown numbers are -1, unknown dates and text keys 0."""
+ATTRIBUTES_COLUMN = PROFILE_COLUMNS.index("attributes")
 CITY_CODES: Mapping[str, int] = {code: number for number, code in enumerate(CITIES, 1)}
 SEGMENT_CODES: Mapping[str, int] = {code: number for number, code in enumerate(SEGMENTS, 1)}
 """Numbers of cities and segments in the state: their place in cities.toml, which is only ever appended to. 0 =
@@ -83,6 +84,7 @@ class DecodedChunk:
 
     kind (n,) int8; customer, occurred, ingested, ident, offset (n,) int64; history (n,) bool; rank (n, 2) int64;
     payload (n, 5) int64; code (n,) int64. For customer records payload A is the row in `profiles`.
+    attributes: of every row of `profiles`; their column there is filled in by the partition, which knows the risk card.
     texts: what text keys of this chunk stand for.
     """
 
@@ -100,6 +102,7 @@ class DecodedChunk:
     payload: Int64s
     code: Int64s
     profiles: Int64s
+    attributes: list[Mapping[str, str]] = field(default_factory=list)
     texts: dict[int, str] = field(default_factory=dict)
     ticks: list[Tick] = field(default_factory=list)
     hand_overs: list[HandOver] = field(default_factory=list)
@@ -194,6 +197,7 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
         if kind == wire.CUSTOMER:
             chunk.payload[i, wire.A] = len(profiles)
             profiles.append(profile_row(fields, chunk.texts))
+            chunk.attributes.append(fields["attributes"])
             assert record.key is not None
             assert record.value is not None
             chunk.customers.append((record.key, record.value, record.offset))
@@ -297,6 +301,7 @@ def profile_row(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
             for n in ("owner_manager_id", "deputy_manager_id", "brand")
         ),
         int(fields["auto_pay"]),
+        0,
     ]
 
 

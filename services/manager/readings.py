@@ -3,6 +3,7 @@
 A name that is not listed (a rule added later) shows as its words, without the unit.
 """
 
+import re
 from typing import Final
 
 from services.manager.texts import Language
@@ -31,6 +32,19 @@ _READINGS: Final[dict[str, tuple[str, str]]] = {
     "tenure": ("在网时长", "tenure"),
     "auto_pay": ("缴费方式", "payment"),
     "balance": ("余额水平", "balance level"),
+    "base": ("平均客户", "average customer"),
+    "brand": ("品牌", "brand"),
+    "contract": ("合约", "contract"),
+    "dependents": ("家庭成员", "dependents"),
+    "internet_service": ("宽带类型", "internet service"),
+    "online_security": ("安全业务", "online security"),
+    "paperless_billing": ("电子账单", "paperless billing"),
+    "payment_method": ("付款方式", "payment method"),
+    "senior_citizen": ("老年客户", "senior citizen"),
+    "service": ("近 90 天投诉", "complaints in 90 days"),
+    "tariff": ("资费匹配", "fit of the tariff"),
+    "tech_support": ("技术支持", "tech support"),
+    "total_charges": ("累计消费", "total charges"),
 }
 _BINS: Final[dict[str, tuple[str, str]]] = {
     "silent": ("无使用", "silent"),
@@ -50,7 +64,36 @@ _BINS: Final[dict[str, tuple[str, str]]] = {
     "arrears": ("欠费", "arrears"),
     "low": ("偏低", "low"),
     "enough": ("充足", "enough"),
+    "average": ("平均水平", "average"),
+    "missing": ("未知", "unknown"),
+    "within_plan": ("套餐之内", "within the plan"),
+    "beyond_plan": ("超出套餐", "beyond the plan"),
+    "far_beyond_plan": ("远超套餐", "far beyond the plan"),
+    "go": ("全球通", "GO"),
+    "family_or_enterprise": ("家庭或集团", "family or enterprise"),
+    "brand": ("品牌客户", "BRAND"),
+    "easy_and_others": ("神州行及其他", "EASY and others"),
+    "month_to_month": ("按月", "month to month"),
+    "one_year": ("一年", "one year"),
+    "two_year": ("两年", "two years"),
+    "dsl": ("普通宽带", "DSL"),
+    "fiber_optic": ("光纤", "fibre"),
+    "no_internet_service": ("无宽带", "no internet"),
+    "electronic_check": ("电子支票", "electronic check"),
+    "mailed_check": ("邮寄支票", "mailed check"),
+    "bank_transfer_automatic_or_credit_card_automatic": ("自动扣款", "automatic payment"),
+    "yes": ("是", "yes"),
+    "no": ("否", "no"),
+    "1": ("是", "yes"),
+    "0": ("否", "no"),
+    "others": ("其他", "others"),
 }
+_NUMBER = r"(-?[0-9][0-9.e+-]*)"
+_RANGES: Final = (
+    (re.compile(f"below_{_NUMBER}"), "低于 {0}", "below {0}"),
+    (re.compile(f"from_{_NUMBER}"), "{0} 起", "{0} and more"),
+    (re.compile(f"{_NUMBER}_to_{_NUMBER}"), "{0} 至 {1}", "{0} to {1}"),
+)
 _UNITS: Final = ("_fen", "_seconds", "_kib", "_ms", "_ratio")
 
 
@@ -65,6 +108,10 @@ def reading_name(name: str, language: Language) -> str:
 
 
 def bin_name(name: str, language: Language) -> str:
-    """What a bin of a risk term is called; a name that is not known without underscores."""
+    """What a bin of a risk term is called; a range as such; a name that is not known without underscores."""
     pair = _BINS.get(name)
+    for form, chinese, english in _RANGES if pair is None else ():
+        found = form.fullmatch(name)
+        if found is not None:
+            return (chinese if language == "zh" else english).format(*found.groups())
     return name.replace("_", " ") if pair is None else pair[0 if language == "zh" else 1]

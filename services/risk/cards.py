@@ -177,8 +177,10 @@ def _own_term(given: Mapping[str, Any], companion: Companion) -> list[str]:
 
 
 def _own_bin(given: Mapping[str, Any], weight: float, companion: Companion) -> str:
-    fields = [f"{key}: {json.dumps(given[key], ensure_ascii=False)}" for key in ("name", "below", "is", "others")
-              if key in given]  # fmt: skip
+    fields = [f"name: {_text(given['name'])}"]
+    fields += [
+        f"{key}: {json.dumps(given[key], ensure_ascii=False)}" for key in ("below", "is", "others") if key in given
+    ]
     rate, average = float(given["rate"]), companion.average_rate
     woe = log(rate / (1 - rate)) - log(average / (1 - average))
     return "{" + ", ".join([*fields, f"rate: {_figure(rate)}", f"log_odds: {_figure(weight * woe)}"]) + "}"

@@ -149,6 +149,7 @@ def customer_fields(customer: Customer) -> Body:
         "agreed_channels": ["CALL", "SMS"],
         "quiet_windows": list(customer.quiet_windows) or None,
         "language": customer.language,
+        "attributes": dict(customer.attributes) or None,
     }
 
 

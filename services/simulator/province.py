@@ -58,6 +58,8 @@ class Customer:
     # Mean voice seconds of a week; 0 = hardly ever calls.
     weekly_voice_seconds: int = 0
     has_profile: bool = True
+    # Further fields of the customer record, of which the risk card takes some.
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +136,27 @@ def build_customer(
         auto_pay=random.random() < AUTO_PAY_RATIO,
         language=random.choices(("zh", "en"), weights=(9, 1))[0],
         weekly_voice_seconds=random.randrange(3_000, 9_000) if random.random() < HEAVY_TALKER_RATIO else 0,
+        attributes=random_attributes(Random(f"{seed}/attributes/{index}")),
+    )
+
+
+def random_attributes(random: Random) -> tuple[tuple[str, str], ...]:
+    """What else is known of a customer, of the kind that the shipped risk card asks for; of some nothing is."""
+    if random.random() < 0.1:
+        return ()
+    internet = random.choices(("Fiber optic", "DSL", "No"), weights=(44, 34, 22))[0]
+    extras = ("No internet service",) if internet == "No" else ("Yes", "No")
+    payments = ("Electronic check", "Mailed check", "Bank transfer (automatic)", "Credit card (automatic)")
+    return (
+        ("contract", random.choices(("Month-to-month", "One year", "Two year"), weights=(55, 21, 24))[0]),
+        ("internet_service", internet),
+        ("online_security", random.choice(extras)),
+        ("tech_support", random.choice(extras)),
+        ("payment_method", random.choice(payments)),
+        ("paperless_billing", random.choice(("Yes", "No"))),
+        ("dependents", random.choices(("Yes", "No"), weights=(3, 7))[0]),
+        ("senior_citizen", random.choices(("1", "0"), weights=(16, 84))[0]),
+        ("total_charges", f"{random.uniform(20, 8_000):.2f}"),
     )
 
 

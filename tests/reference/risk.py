@@ -1,69 +1,119 @@
-"""The plain-sum card: points for falling calls and data, complaints, short tenure, no auto-pay, low balance."""
+"""The shipped risk card by hand: what each term looks at is written out here, bins and figures are read from the file.
 
+Places of attributes are told by the newest customer record; the logs of tests announce the rules before any has some.
+"""
+
+from collections.abc import Callable
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import cache
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.reference.memory import Customer, Ring, days_sum
 
 Term = tuple[str, str, float]
 EPOCH = date(1970, 1, 1)
+CARD = Path(__file__).parents[2] / "services" / "detector" / "rules" / "risk.yaml"
+
+
+@cache
+def _card() -> dict[str, Any]:
+    """The shipped card."""
+    card: dict[str, Any] = yaml.safe_load(CARD.read_text(encoding="utf-8"))
+    return card
 
 
 def score(customer: Customer, day: date) -> tuple[float, tuple[Term, ...]]:
     """The score on a day, and its terms: name, bin, points."""
-    terms = (
-        _trend(customer, "voice_trend", customer.seconds, day, (30, 20, 10, 0, 5)),
-        _trend(customer, "data_trend", customer.data, day, (15, 10, 5, 0, 3)),
-        _complaints(customer, day),
-        _tenure(customer, day),
-        _auto_pay(customer),
-        _balance(customer),
-    )
-    return float(min(sum(points for _, _, points in terms), 100)), terms
+    card = _card()
+    assert card["form"] == "weighted"
+    bins = [(term["name"], _bin(term, customer, day)) for term in card["terms"]]
+    odds = sum(bin_["log_odds"] for _, bin_ in bins)
+    base = _probability(card["base_log_odds"])
+    slope = (_probability(card["base_log_odds"] + odds) - base) / odds if abs(odds) >= 1e-6 else base * (1 - base)
+    terms: list[Term] = [("base", "average", round(100 * base, 2))]
+    terms += [(name, bin_["name"], round(100 * slope * bin_["log_odds"], 2)) for name, bin_ in bins]
+    return min(max(round(sum(points for _, _, points in terms), 2), 0.0), 100.0), tuple(terms)
 
 
-def _trend(customer: Customer, name: str, ring: Ring, day: date, points: tuple[int, ...]) -> Term:
-    week = days_sum(ring, day - timedelta(7), day - timedelta(1))
-    mean = Fraction(days_sum(ring, day - timedelta(35), day - timedelta(8)), 4)
-    if customer.first_day is None or (day - customer.first_day).days < 35 or mean == 0:
-        return name, "unknown", points[4]
-    percent = week * 100 / mean
-    for bin_, below, value in (("silent", 1, points[0]), ("below_half", 50, points[1]), ("falling", 80, points[2])):
-        if percent < below:
-            return name, bin_, value
-    return name, "steady", points[3]
+def _probability(log_odds: float) -> float:
+    return 1 / (1 + exp(-log_odds))
 
 
-def _complaints(customer: Customer, day: date) -> Term:
-    opened = [min(each["occurred_at"] for each in records) for records in customer.complaints.values()]
-    count = sum(day - timedelta(90) <= _date(each) <= day for each in opened)
-    return "complaints", *(("none", 0), ("one", 15), ("several", 25))[min(count, 2)]
+def _bin(term: dict[str, Any], customer: Customer, day: date) -> dict[str, Any]:
+    """The bin of a term that a customer is in."""
+    bins: list[dict[str, Any]] = term["bins"]
+    missing: dict[str, Any] = term["missing"]
+    value: Any
+    if "attribute" in term:
+        attributes = customer.profile["attributes"] if customer.profile else {}
+        value = attributes.get(term["attribute"], "").strip()
+        if "is" in bins[0]:
+            listed = [bin_ for bin_ in bins if value in bin_["is"]]
+            return listed[0] if listed else missing
+        value = None if value == "" else Fraction(value)
+    else:
+        value = VALUES[term["name"]](customer, day)
+    if value is None:
+        return missing
+    return next(bin_ for bin_ in bins if "below" not in bin_ or value < bin_["below"])
 
 
-def _tenure(customer: Customer, day: date) -> Term:
+def _tenure_months(customer: Customer, day: date) -> Fraction | None:
     joined = customer.profile["joined_on"] if customer.profile else None
-    tenure = (day - EPOCH).days - joined if joined else -1
-    if tenure < 0:
-        return "tenure", "unknown", 5
-    for bin_, below, points in (("first_year", 365, 15), ("second_year", 730, 10), ("to_five_years", 1826, 5)):
-        if tenure < below:
-            return "tenure", bin_, points
-    return "tenure", "long", 0
+    days = (day - EPOCH).days - joined if joined else -1
+    return Fraction(days * 12, 365) if days >= 0 else None
 
 
-def _auto_pay(customer: Customer) -> Term:
-    is_on = customer.profile is not None and customer.profile["auto_pay"]
-    return ("auto_pay", "automatic", 0) if is_on else ("auto_pay", "by_hand", 10)
+def _tariff(customer: Customer, _: date) -> Fraction | None:
+    profile = customer.profile
+    if profile is None or profile["arpu_fen"] is None or not profile["plan_fee_fen"]:
+        return None
+    return Fraction(profile["arpu_fen"] * 100, profile["plan_fee_fen"])
 
 
-def _balance(customer: Customer) -> Term:
-    if customer.balance is None:
-        return "balance", "unknown", 2
-    fen = customer.balance["balance_fen"]
-    if fen < 0:
-        return "balance", "arrears", 15
-    return ("balance", "low", 8) if fen < 1000 else ("balance", "enough", 0)
+def _brand(customer: Customer, _: date) -> int | None:
+    segment = customer.profile["segment"] if customer.profile else None
+    return {"GO": 1, "ENTERPRISE": 2, "FAMILY": 2, "BRAND": 3}.get(segment, 4) if segment else None
+
+
+def _trend(ring_of: Callable[[Customer], Ring]) -> Callable[[Customer, date], Fraction | None]:
+    def trend(customer: Customer, day: date) -> Fraction | None:
+        """The last week in percent of the weekly mean of the four before."""
+        ring = ring_of(customer)
+        week = days_sum(ring, day - timedelta(7), day - timedelta(1))
+        before = days_sum(ring, day - timedelta(35), day - timedelta(8))
+        if customer.first_day is None or (day - customer.first_day).days < 35 or before == 0:
+            return None
+        return Fraction(week * 400, before)
+
+    return trend
+
+
+def _complaints(customer: Customer, day: date) -> int:
+    opened = [min(each["occurred_at"] for each in records) for records in customer.complaints.values()]
+    return sum(day - timedelta(90) <= _date(each) <= day for each in opened)
+
+
+def _balance(customer: Customer, _: date) -> int | None:
+    return None if customer.balance is None else int(customer.balance["balance_fen"])
 
 
 def _date(at: int) -> date:
     return EPOCH + timedelta((at + 8 * 3_600_000) // 86_400_000)
+
+
+VALUES: dict[str, Callable[[Customer, date], Any]] = {
+    "tenure": _tenure_months,
+    "tariff": _tariff,
+    "brand": _brand,
+    "service": _complaints,
+    "voice_trend": _trend(lambda customer: customer.seconds),
+    "data_trend": _trend(lambda customer: customer.data),
+    "balance": _balance,
+}
+"""What the terms about facts look at; None = not known."""

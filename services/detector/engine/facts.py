@@ -8,6 +8,7 @@ rules need no code here as long as the state has what they ask for.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from schemas.cities import SEGMENTS
 from services.detector.decode import TIERS
 from services.detector.engine import wire
 from services.detector.engine.case_facts import CASE_AGGREGATES, CASE_FACTS
@@ -42,6 +43,7 @@ FACTS: Mapping[str, Fact] = {
     "has_profile": truth("st[s, FLAGS] & HAS_PROFILE != 0", "a customer record is known"),
     "auto_pay": truth("st[s, FLAGS] & AUTO_PAY != 0", "bills are paid automatically"),
     "tier": enum("st[s, CODES] >> 16 & 15", TIERS, "value tier"),
+    "segment": enum("st[s, CODES] >> 8 & 255", ("", *SEGMENTS), "segment of customers; empty = unknown"),
     "arpu_fen": number("st[s, ARPU]", "fen", "average monthly revenue; -1 = unknown"),
     "plan_fee_fen": number("st[s, PLAN_FEE]", "fen", "monthly plan fee; -1 = unknown"),
     "tenure_days": number("(day - st[s, JOINED] if st[s, JOINED] != 0 else -1)", "days",

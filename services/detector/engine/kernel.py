@@ -12,6 +12,8 @@ import numpy as np
 from services.detector.engine.contacts import note_call, shrink
 from services.detector.engine.jit import inlined, kernel
 from services.detector.engine.layout import (
+    ATTRIBUTE_BITS,
+    ATTRIBUTES,
     AUTO_PAY,
     BALANCE,
     BALANCE_AT,
@@ -342,6 +344,15 @@ def take_roaming(st: Any, s: Any, at: Any) -> None:
 
 
 @kernel
+def attribute_place(st: Any, s: Any, tag: Any, factor: Any, radix: Any) -> Any:
+    """Return the place of an attribute's bin (0 = missing), if the record's places are those of this card."""
+    packed = get64(st, s, ATTRIBUTES)
+    if packed >> ATTRIBUTE_BITS != tag:
+        return np.int64(0)
+    return (packed & ((np.int64(1) << ATTRIBUTE_BITS) - 1)) // factor % radix
+
+
+@kernel
 def take_profile(st: Any, s: Any, at: Any, high: Any, low: Any, profiles: Any, i: Any) -> Any:
     """Keep a customer record (row i of DecodedChunk.profiles); False when a newer one is known."""
     if st[s, FLAGS] & HAS_PROFILE and is_older(st, s, PROFILE_AT, PROFILE_RANK, at, high, low):
@@ -352,6 +363,7 @@ def take_profile(st: Any, s: Any, at: Any, high: Any, low: Any, profiles: Any, i
         st[s, PROFILE_RANK + 4 + j - 1] = profiles[i, j]
     for j in range(3):
         set64(st, s, OWNER + 2 * j, profiles[i, 10 + j])
+    set64(st, s, ATTRIBUTES, profiles[i, 14])
     flags = st[s, FLAGS] & ~AUTO_PAY | HAS_PROFILE
     st[s, FLAGS] = flags | (AUTO_PAY if profiles[i, 13] != 0 else 0)
     return True

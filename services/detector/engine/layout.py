@@ -27,6 +27,9 @@ BILL_CYCLES = 4
 BILL_KINDS = 4
 """Words per billed cycle: total, out-of-bundle, make-up fen, and the minute of its bill run; 0 = no bill."""
 CONTACTS_KEPT = 10
+ATTRIBUTE_BITS = 51
+"""Of ATTRIBUTES: the places; above them the tag of the card that they belong to."""
+ATTRIBUTE_TAGS = 1 << 63 - ATTRIBUTE_BITS
 CATEGORIES_KEPT = 8
 USAGE_MEMORY = 8
 OTHER_MEMORY = 6
@@ -83,6 +86,7 @@ RECORD: tuple[Field, ...] = (
     Field("OWNER", 2, "text key of the owner manager's id; 0 = none"),
     Field("DEPUTY", 2, "text key of the deputy's id; 0 = none"),
     Field("BRAND", 2, "text key of the brand; 0 = none"),
+    Field("ATTRIBUTES", 2, "places of the bins of its attributes, as the risk card then in force had them; see `risk`"),
     # Days that explain a change of use, and orders, as far as every rule may ask; more of them is in the rows of cases.
     Field("SUSPENDED_DAY", 1, "newest local day of a suspension or resumption; 0 = none"),
     Field("ROAMED_DAY", 1, "newest local day of roaming; 0 = none"),
@@ -182,6 +186,7 @@ PROFILE_AT, PROFILE_RANK, BIRTHDAY, JOINED = (_AT[n] for n in ("PROFILE_AT", "PR
 CONTRACT_ENDS, ARPU, PLAN_FEE = _AT["CONTRACT_ENDS"], _AT["ARPU"], _AT["PLAN_FEE"]
 PLAN_VOICE, PLAN_DATA, PLAN_SMS = _AT["PLAN_VOICE"], _AT["PLAN_DATA"], _AT["PLAN_SMS"]
 PLAN_CAPABILITIES, OWNER, DEPUTY, BRAND = (_AT[n] for n in ("PLAN_CAPABILITIES", "OWNER", "DEPUTY", "BRAND"))
+ATTRIBUTES = _AT["ATTRIBUTES"]
 SUSPENDED_DAY, ROAMED_DAY = _AT["SUSPENDED_DAY"], _AT["ROAMED_DAY"]
 PLAN_DAY, PLAN_ORDERED, RENEWED = _AT["PLAN_DAY"], _AT["PLAN_ORDERED"], _AT["RENEWED"]
 CATEGORIES, CONTACTS = _AT["CATEGORIES"], _AT["CONTACTS"]

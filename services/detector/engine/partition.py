@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.decode import DecodedChunk, Tick
-from services.detector.engine import calendars
+from services.detector.decode import ATTRIBUTES_COLUMN, DecodedChunk, Tick
+from services.detector.engine import calendars, wire
 from services.detector.engine.errors import RulesNotLoaded
 from services.detector.engine.findings import BUFFER_ROWS, COUNT_NAMES, COUNTS, INTEGERS, NUMBERS_MAX
 from services.detector.engine.owed import VISITS_MAX, Visits
@@ -144,6 +144,7 @@ class Partition:
         store.slots_of(chunk.customer, first, last, slots, len(self._visits))
         if len(self._visits):
             self._visit(*self._visits.of_events(slots, first, last), applied)
+        self._place_attributes(chunk, first, last, rules)
         if bool(chunk.history[first:last].any()):
             self._history_since_tick = True
         for start, end, rule_set in self._stretches(chunk.occurred, first, last, rules):
@@ -157,6 +158,18 @@ class Partition:
                     store.page_next, store.page_due, self._out, self._outf, self._counts,
                 )  # fmt: skip
                 self._tell(rule_set, found, applied)
+
+    def _place_attributes(
+        self, chunk: DecodedChunk, first: int, last: int, rules: Mapping[int, CompiledRuleSet]
+    ) -> None:  # fmt: skip
+        """Write the places of customer records' attributes, under the card of the newest announced set."""
+        card = self._in_force(None, rules).card
+        if not chunk.attributes or not card.of_attributes:
+            return
+        for i in np.flatnonzero(chunk.kind[first:last] == wire.CUSTOMER).tolist():
+            row = int(chunk.payload[first + i, wire.A])
+            if chunk.attributes[row]:
+                chunk.profiles[row, ATTRIBUTES_COLUMN] = card.places(chunk.attributes[row])
 
     def _stretches(
         self, occurred: Any, first: int, last: int, rules: Mapping[int, CompiledRuleSet]

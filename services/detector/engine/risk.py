@@ -1,117 +1,160 @@
-"""The risk card: named terms whose points add up, capped to 0..100. Inputs are expressions; bins and points are
-data."""
+"""The risk card: named terms that add up to a score from 0 to 100, in one of two forms of the same file.
+
+`plain_sum` adds the churn rates × 100 of its terms' bins and stops at 100. `weighted` adds log odds; the score is the
+probability × 100, and every term's points are its share of the way there from the average customer's score.
+
+Terms ask for facts of the state, or for attributes of the customer record. Of these the state keeps the bins: their
+places under the card that was in force when the record came, in mixed radix, marked with that card's attributes.
+"""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from math import isnan
+from math import exp, inf, isfinite, isnan
 from typing import Any
 
-from services.detector.engine.expressions import Typed, compile_expression
-from services.detector.engine.fact_forms import ANY, BadFeature
-from services.detector.engine.facts import FACTS, feature
-from services.detector.engine.located import Document, Path, checked_keys
-from services.detector.engine.rules import rule_code
+from services.detector.engine.expressions import Typed
+from services.detector.engine.layout import ATTRIBUTE_BITS
 
 SCORE_MAX = 100.0
-_TERMS_MAX = 24
+WEIGHTED, PLAIN_SUM = "weighted", "plain_sum"
+BASE = "base"
+"""The term of the weighted form that holds the average customer's score; its bin is `average`."""
+_DIGITS = 2
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Values below `below` (and not in an earlier bin) give these points; the last bin has no bound."""
+    """A bin and what it gives. Numbers: values below `below` that no earlier bin took; texts: the `words`, and with
+    `others` every text that no bin lists."""
 
     name: str
-    below: float
-    points: float
+    below: float = inf
+    words: frozenset[str] = frozenset()
+    others: bool = False
+    points: float = 0.0
+    log_odds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Term:
-    """One named part of the score. known: whether the value is there; if not, the missing bin counts."""
+    """One named part of the score. known: whether the value is there; if not, the missing bin counts.
+
+    plain: counts in the plain sum. attribute: the name of an attribute whose bin's place is the value; 0 = missing.
+    """
 
     name: str
     value: Typed
     known: Typed
     bins: tuple[Bin, ...]
     missing: Bin
+    plain: bool = True
+    attribute: str | None = None
 
-    def told(self, value: float) -> dict[str, Any]:
-        """Return the bin of a value as a term of moment.v1.avsc."""
-        bin_ = self.missing if isnan(value) else self.bins[bisect_right(self.bounds, value)]
-        return {"name": self.name, "bin": bin_.name, "points": bin_.points}
+    def bin_of(self, value: float) -> Bin:
+        """Return the bin of an input; NaN = not known."""
+        if isnan(value):
+            return self.missing
+        if self.attribute is not None:
+            return self.bins[int(value) - 1] if value else self.missing
+        return self.bins[bisect_right(self.bounds, value)]
+
+    def place_of(self, text: str | None) -> int:
+        """Return the place of an attribute's bin: 0 = missing, 1 = the first."""
+        if text is None:
+            return 0
+        text = text.strip()
+        if self._is_number:
+            number = number_of(text)
+            return 0 if number is None else bisect_right(self.bounds, number) + 1
+        others = 0
+        for place, bin_ in enumerate(self.bins, 1):
+            if text in bin_.words or plain_number(text) in bin_.words:
+                return place
+            others = place if bin_.others else others
+        return others if text else 0
 
     @cached_property
     def bounds(self) -> list[float]:
         """The upper bounds of all bins but the last."""
         return [bin_.below for bin_ in self.bins[:-1]]
 
+    @cached_property
+    def _is_number(self) -> bool:
+        return not any(bin_.words or bin_.others for bin_ in self.bins)
+
 
 @dataclass(frozen=True)
 class RiskCard:
-    """A version of the card. locals: the features that the terms use, as name and expression in order."""
+    """A version of the card. locals: the features that the terms use, as name and expression in order.
+
+    tag: what marks places in the state as those of these attributes; 0 = there are none.
+    """
 
     version: str
     terms: tuple[Term, ...]
     locals: tuple[tuple[str, Typed], ...] = ()
+    form: str = PLAIN_SUM
+    base_log_odds: float = 0.0
+    tag: int = 0
+    of_attributes: tuple[Term, ...] = field(default=())
 
     def score(self, inputs: list[float]) -> tuple[float, list[dict[str, Any]]]:
         """Return the score and the terms of moment.v1.avsc for one customer's inputs (NaN = not known)."""
-        told = [term.told(value) for term, value in zip(self.terms, inputs, strict=True)]
-        return min(max(sum(each["points"] for each in told), 0.0), SCORE_MAX), told
+        bins = [term.bin_of(value) for term, value in zip(self.terms, inputs, strict=True)]
+        told = self._weighted(bins) if self.form == WEIGHTED else self._plain(bins)
+        total = round(sum(each["points"] for each in told), _DIGITS)
+        return min(max(total, 0.0), SCORE_MAX), told
+
+    def places(self, attributes: Mapping[str, str]) -> int:
+        """Return what the state keeps of a customer record's attributes: the bins' places, marked with the tag."""
+        packed, factor = 0, 1
+        for term in self.of_attributes:
+            packed += factor * term.place_of(attributes.get(str(term.attribute)))
+            factor *= len(term.bins) + 1
+        return self.tag << ATTRIBUTE_BITS | packed
+
+    def _plain(self, bins: list[Bin]) -> list[dict[str, Any]]:
+        return [
+            {"name": term.name, "bin": bin_.name, "points": bin_.points}
+            for term, bin_ in zip(self.terms, bins, strict=True)
+            if term.plain
+        ]
+
+    def _weighted(self, bins: list[Bin]) -> list[dict[str, Any]]:
+        """Shares of the way from the base to the score: log odds × the mean slope between both."""
+        total = sum(bin_.log_odds for bin_ in bins)
+        base = probability(self.base_log_odds)
+        if abs(total) < 1e-6:
+            slope = base * (1 - base)
+        else:
+            slope = (probability(self.base_log_odds + total) - base) / total
+        terms = [
+            {"name": term.name, "bin": bin_.name, "points": round(SCORE_MAX * slope * bin_.log_odds, _DIGITS)}
+            for term, bin_ in zip(self.terms, bins, strict=True)
+        ]
+        return [{"name": BASE, "bin": "average", "points": round(SCORE_MAX * base, _DIGITS)}, *terms]
 
 
 NO_CARD = RiskCard("", ())
 
 
-def read_card(document: Document) -> RiskCard:
-    """Check a card document; raises RuleError."""
-    given = document.value
-    checked_keys(document, (), given, {"version": True, "description": False, "features": False, "terms": True})
-    names = {name: fact.typed for name, fact in FACTS.items() if fact.where == ANY}
-    features: list[tuple[str, Typed]] = []
-    for name, each in given.get("features", {}).items():
-        typed = _feature(document, ("features", name), each, names)
-        features.append((f"f_{name}", typed))
-        names[name] = Typed(f"f_{name}", typed.type, typed.unit, typed.words)
-    if len(given["terms"]) > _TERMS_MAX:
-        raise document.error(("terms",), f"more than {_TERMS_MAX} terms")
-    terms = tuple(_term(document, ("terms", i), each, names) for i, each in enumerate(given["terms"]))
-    return RiskCard(str(given["version"]), terms, tuple(features))
+def probability(log_odds: float) -> float:
+    """Return the probability of log odds."""
+    return 1 / (1 + exp(-log_odds))
 
 
-def _feature(document: Document, path: Path, given: Any, names: dict[str, Typed]) -> Typed:
-    if isinstance(given, str):
-        return compile_expression(given, names, error=lambda message, at: document.error(path, message, at))
+def number_of(text: str) -> float | None:
+    """Return a number as upstreams write it (1,234.5), or None."""
     try:
-        return feature(given, rule_code)
-    except BadFeature as bad:
-        raise document.error((*path, bad.key) if bad.key else path, bad.message) from None
+        value = float(text.replace(",", ""))
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
 
 
-def _term(document: Document, path: Path, given: Any, names: dict[str, Typed]) -> Term:
-    keys = {"name": True, "about": False, "value": True, "known": False, "bins": True, "missing": True}
-    checked_keys(document, path, given, keys)
-
-    def compiled(key: str, text: Any) -> Typed:
-        def error(message: str, at: int) -> Exception:
-            return document.error((*path, key), message, at)
-
-        return compile_expression(str(text), names, error=error)  # type: ignore[arg-type]  # RuleError is what it returns
-
-    value, known = compiled("value", given["value"]), compiled("known", given.get("known", "TRUE"))
-    if known.type != "boolean":
-        raise document.error((*path, "known"), "want a condition")
-    bins: list[Bin] = []
-    for i, each in enumerate(given["bins"]):
-        place: Path = (*path, "bins", i)
-        checked_keys(document, place, each, {"name": True, "below": False, "points": True})
-        below = float(each.get("below", "inf"))
-        if bins and below <= bins[-1].below:
-            raise document.error(place, "bounds of bins must rise, and only the last bin has none")
-        bins.append(Bin(str(each["name"]), below, float(each["points"])))
-    if not bins or bins[-1].below != float("inf"):
-        raise document.error((*path, "bins"), "the last bin must have no bound")
-    checked_keys(document, (*path, "missing"), given["missing"], {"name": True, "points": True})
-    missing = Bin(str(given["missing"]["name"]), 0.0, float(given["missing"]["points"]))
-    return Term(str(given["name"]), value, known, tuple(bins), missing)
+def plain_number(text: str) -> str:
+    """Return a number's shortest text (`1.0` → `1`), or the text itself."""
+    number = number_of(text)
+    return text if number is None else f"{number:.12g}"

@@ -14,7 +14,8 @@ from services.detector.engine.forgetting import FORGET_MINUTE, FORGETS
 from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
 from services.detector.engine.located import Document, checked_keys, read_document
 from services.detector.engine.moments import make_moment
-from services.detector.engine.risk import NO_CARD, RiskCard, read_card
+from services.detector.engine.risk import NO_CARD, RiskCard
+from services.detector.engine.risk_card import read_card
 from services.detector.engine.rules import Rule, read_rule
 
 RISK_FILE, LATENESS_FILE = "risk.yaml", "lateness.yaml"

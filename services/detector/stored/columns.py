@@ -73,7 +73,9 @@ def _fill(chunk: DecodedChunk, kind: int, record: str, frame: pl.DataFrame, rows
         chunk.rank[rows] = rank
     if kind == wire.CUSTOMER:
         chunk.payload[rows, wire.A] = np.arange(len(rows))
-        chunk.profiles = np.array([profile_row(each, chunk.texts) for each in records_of(record, frame)], np.int64)
+        records = list(records_of(record, frame))
+        chunk.profiles = np.array([profile_row(each, chunk.texts) for each in records], np.int64)
+        chunk.attributes = [each["attributes"] for each in records]
         return
     types = columns_of(record)
     code = np.zeros(len(rows), np.int64)

@@ -30,6 +30,13 @@ def test_every_shipped_bin_has_a_chinese_name(name: str) -> None:
     assert not bin_name(name, "zh").isascii()
 
 
+def test_ranges_of_numbers_are_called_as_such() -> None:
+    assert bin_name("below_118.3", "zh") == "低于 118.3"
+    assert bin_name("6_to_19", "en") == "6 to 19"
+    assert bin_name("-5_to_0", "en") == "-5 to 0"
+    assert bin_name("from_72", "zh") == "72 起"
+
+
 def test_a_reading_of_a_later_rule_shows_as_its_words() -> None:
     assert reading_name("roaming_charge_fen", "zh") == "roaming charge"
     assert bin_name("far_away", "en") == "far away"

@@ -160,4 +160,4 @@ def test_what_it_tells() -> None:
     assert (moment["owner_manager_id"], moment["deputy_manager_id"]) == ("m-NJ-01", "m-NJ-02")
     assert (moment["brand"], moment["arpu_band"]) == ("全球通", "ABOVE_500_YUAN")
     assert (moment["occurred_at"], moment["detected_at"]) == (AT + 1, AT + 900)
-    assert moment["risk_score"] == sum(term["points"] for term in moment["risk_terms"])
+    assert moment["risk_score"] == round(sum(term["points"] for term in moment["risk_terms"]), 2)

@@ -49,7 +49,7 @@ def changed(file: str, before: str, after: str) -> dict[str, str]:
         ("an4.yaml", '"on": [balance]', '"on": [balances]', None, None, "kinds are usage"),
         ("an4.yaml", "fire: balance_fen", "fire: complaint_opened_at > 0 AND balance_fen", None, None, "unknown name"),
         ("an7.yaml", 'at: "06:00"', 'at: "6 am"', None, None, "local time"),
-        ("risk.yaml", "below: 50, points: 20", "below: 0, points: 20", None, None, "must rise"),
+        ("risk.yaml", "below: 50, rate", "below: 0, rate", None, None, "must rise"),
         ("lateness.yaml", "  usage: 2", "  usages: 2", None, None, "no kind of event"),
     ],
 )  # fmt: skip
