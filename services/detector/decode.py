@@ -16,7 +16,7 @@ from schemas.cities import CITIES, SEGMENTS
 from schemas.codec import Undecodable, decode
 from schemas.events import HAND_OVER, TICK
 from schemas.limits import EARLIEST_MS, EVENT_BYTES_MAX
-from services.detector.engine import walk, wire
+from services.detector.engine import scan, walk, wire
 from services.detector.engine.layout import INT32_MAX, NAMED_SHIFT
 from services.detector.log_records import LogRecord, LogRecords
 from services.detector.ports import RawRecord
@@ -36,8 +36,6 @@ unknown."""
 TIERS = ("UNKNOWN", "TOP", "HIGH", "MID", "LOW")
 LUNAR = 2
 _CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
-_TEXT_BYTES_MAX = 1024
-"""Of a text that the state keeps; the walk takes no longer one either."""
 TEXTS_OF_KIND = {
     wire.HANDSET: (wire.A, wire.B),
     wire.COMPLAINT: (wire.A,),
@@ -131,9 +129,8 @@ def decode_chunk(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
     status = np.empty(n, np.int8)
     texts = np.empty((n, 4), np.int64)
     others = walk.read_records(
-        laid_out.data, laid_out.spans, wire.PROGRAMS.of_schema, wire.PROGRAMS.kinds, wire.PROGRAMS.lengths,
-        wire.PROGRAMS.steps, wire.PROGRAMS.capabilities, status, chunk.kind, chunk.customer, chunk.occurred,
-        chunk.ingested, chunk.history, chunk.ident, chunk.rank, chunk.payload, chunk.code, texts,
+        laid_out.data, laid_out.spans, wire.OF_SCHEMA, wire.CAPABILITY_KEYS, status, chunk.kind, chunk.customer,
+        chunk.occurred, chunk.ingested, chunk.history, chunk.ident, chunk.rank, chunk.payload, chunk.code, texts,
     )  # fmt: skip
     _collect_texts(chunk, status, texts, laid_out)
     if others:
@@ -234,8 +231,8 @@ def _fill_row(chunk: DecodedChunk, i: int, kind: int, fields: Mapping[str, Any],
         raise _Refused("out_of_range")
     chunk.kind[i], chunk.customer[i], chunk.history[i] = kind, customer, fields["history"]
     chunk.occurred[i], chunk.ingested[i] = fields["occurred_at"], fields["ingested_at"]
-    chunk.ident[i] = wire.source_text_key(source, event_id)
-    chunk.rank[i] = walk.text_rank(source, event_id) if kind != wire.USAGE else (0, 0)
+    chunk.ident[i] = scan.source_text_key(source, event_id)
+    chunk.rank[i] = scan.text_rank(source, event_id) if kind != wire.USAGE else (0, 0)
     payload, code = [0] * wire.PAYLOAD_COLUMNS, 0
     for name, (place, flag) in wire.PLACES[kind].items():
         is_keyed = flag == wire.KEYED_WITH_SOURCE and place < wire.PAYLOAD_COLUMNS
@@ -255,13 +252,13 @@ def _number(kind: int, name: str, value: Any, *, source: str, texts: dict[int, s
     if name in wire.SYMBOLS[kind]:
         return wire.SYMBOLS[kind][name].index(value)
     if name == "cycle":
-        if walk.cycle_number(value) < 0:
+        if scan.cycle_number(value) < 0:
             raise _Refused("out_of_range")
-        return walk.cycle_number(value)
+        return scan.cycle_number(value)
     if isinstance(value, str):
-        if len(value.encode()) > _TEXT_BYTES_MAX:
+        if len(value.encode()) > wire.TEXT_BYTES_MAX:
             raise _Refused("out_of_range")
-        key = wire.source_text_key(source, value) if source else wire.text_key(value)
+        key = scan.source_text_key(source, value) if source else scan.text_key(value)
         texts[key] = value
         return key
     if isinstance(value, list):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.detector.decode import decode_chunk
-from services.detector.engine import wire
+from services.detector.engine import scan
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
 from tests.reference.evaluator import Reference
@@ -90,7 +90,7 @@ def reference(entries: Iterable[Entry], rule_sets: Sequence[RuleSet] = (RuleSet(
 
 
 def _name_of(source: str, name: str) -> str:
-    return f"{wire.source_text_key(source, name) & (2**64 - 1):016x}"
+    return f"{scan.source_text_key(source, name) & (2**64 - 1):016x}"
 
 
 def compared(moments: Iterable[dict[str, Any]]) -> list[Finding]:

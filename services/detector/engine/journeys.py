@@ -28,7 +28,7 @@ from services.detector.engine.layout import (
 )
 
 LANDED = wire.SYMBOLS[wire.ROAMING]["state"].index("LANDED")
-HOME_COUNTRY = wire.text_key("CN")
+HOME_COUNTRY = scan.text_key("CN")
 """Landing here is coming home; Hong Kong, Macao and Taiwan have codes of their own and are roaming."""
 
 

@@ -1,301 +1,195 @@
 """The walk over Avro bodies: one compiled pass that fills columns, hashes ids, checks keys, and is sure or says so.
 
-Bounds are checked at every step, numbers must be in their shortest form, texts ASCII, enums known: a record that is
-anything else is left to be read alone.
+A function per schema is written from its program in `wire` and compiled: no step is looked up while events pass. Bounds
+are checked at every step, numbers must be in their shortest form, texts ASCII, enums known: a record that is anything
+else is left to be read alone.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from types import ModuleType
 
+from services.detector.engine import wire
+from services.detector.engine.jit import generated_module
+from services.detector.engine.wire import Program, Step
+
+COLUMNS = ("kind", "customer", "occurred", "ingested", "history", "ident", "rank", "payload", "code", "texts")
+"""What the walk fills, in the order in which it wants them. texts (n, 4): where texts of the columns A and B lie."""
+
+_HEAD = '''"""Generated from the locked schemas; do not edit."""
 import numpy as np
 
 from schemas.limits import EARLIEST_MS
 from services.detector.engine.frames import KEY, KEY_END, VALUE, VALUE_END
-from services.detector.engine.jit import entry, kernel
+from services.detector.engine.jit import entry, inlined, kernel
 from services.detector.engine.layout import INT32_MAX
-from services.detector.engine.wire import (
-    ACCEPTED,
-    ALONE,
-    AS_CYCLE,
-    BOOLEAN,
-    CUSTOMER,
-    ENUM,
-    FNV_OFFSET,
-    FNV_PRIME,
-    INT_BITS,
-    IS_TICK,
-    KEYED_WITH_SOURCE,
-    LATEST_MS,
-    NULL_LONG,
-    NULL_TEXT,
-    PAYLOAD_COLUMNS,
-    TEXT,
-    TEXTS,
-    TICK,
-    TO_CODE,
-    TO_CUSTOMER,
-    TO_EVENT_ID,
-    TO_HISTORY,
-    TO_INGESTED,
-    TO_OCCURRED,
-    TO_SOURCE,
-    USAGE,
-    B,
-    hash_bytes,
-    mixed,
+from services.detector.engine.memory import byte_at, int64_at, put_byte, put_int64
+from services.detector.engine.scan import (
+    FNV_OFFSET, cycle_of, hash_after_source, hash_bytes, is_ascii, is_key, mixed, rank_of, texts_bits, varint,
 )
+from services.detector.engine.wire import *
+'''
 
-_NOT_ASCII = 0x80
-
-
-@kernel
-def _varint(data: Any, p: Any, end: Any) -> Any:
-    """Return the zigzag number at p and where it ends; -1 when it is cut off or not in its shortest form."""
-    v = np.uint64(0)
-    shift = np.uint64(0)
-    while p < end:
-        x = np.uint64(data[p])
-        p += 1
-        if shift == 63 and x > 1:
-            return np.int64(0), -1
-        v |= (x & np.uint64(127)) << shift
-        if x < 128:
-            if x == 0 and shift > 0:
-                return np.int64(0), -1
-            return np.int64(v >> np.uint64(1)) ^ -np.int64(v & np.uint64(1)), p
-        shift += np.uint64(7)
-        if shift > 63:
-            return np.int64(0), -1
-    return np.int64(0), -1
-
-
-@kernel
-def _letter(byte: Any) -> Any:
-    """Six bits of a byte that keep its order (not strictly): digits and letters apart, what is between them joined."""
-    b = np.int64(byte)
-    if b < 48:
-        return np.int64(1)
-    if b < 58:
-        return b - 46
-    if b < 65:
-        return np.int64(12)
-    if b < 91:
-        return b - 53
-    if b < 97:
-        return np.int64(38)
-    return min(b - 58, np.int64(63))
-
-
+_TAIL = '''
 @entry
-def _rank(data: Any, source: Any, source_end: Any, event: Any, event_end: Any) -> Any:
-    """Two numbers that order (source, event_id) as text does: 2 letters of the source, 18 of the id."""
-    high = np.int64(0)
-    low = np.int64(0)
-    for j in range(2):
-        high = high << 6 | (_letter(data[source + j]) if source + j < source_end else np.int64(0))
-    for j in range(8):
-        high = high << 6 | (_letter(data[event + j]) if event + j < event_end else np.int64(0))
-    for j in range(8, 18):
-        low = low << 6 | (_letter(data[event + j]) if event + j < event_end else np.int64(0))
-    return high, low
-
-
-@entry
-def _cycle(data: Any, start: Any, end: Any) -> Any:
-    """Return the months since 2000 of `YYYY-MM`; -1 when it is none."""
-    if end - start != 7 or data[start + 4] != 45:
-        return np.int64(-1)
-    number = np.int64(0)
-    for j in (0, 1, 2, 3, 5, 6):
-        digit = np.int64(data[start + j]) - 48
-        if digit < 0 or digit > 9:
-            return np.int64(-1)
-        number = number * 10 + digit
-    month = number % 100
-    if number < 200001 or month < 1 or month > 12:
-        return np.int64(-1)
-    return (number // 100 - 2000) * 12 + month - 1
-
-
-@kernel
-def _is_ascii(data: Any, start: Any, end: Any) -> Any:
-    seen = 0
-    for j in range(start, end):
-        seen |= data[j]
-    return seen < _NOT_ASCII
-
-
-@kernel
-def _is_key(keys: Any, start: Any, end: Any, customer: Any) -> Any:
-    """True when these bytes are exactly the decimal form of the customer id."""
-    if start < 0 or end <= start or end - start > 19 or customer <= 0:
-        return False
-    v = np.int64(0)
-    for j in range(start, end):
-        digit = np.int64(keys[j]) - 48
-        if digit < 0 or digit > 9 or (j == start and digit == 0):
-            return False
-        v = v * 10 + digit
-    return v == customer
-
-
-@kernel
-def _texts_bits(data: Any, p: Any, end: Any, capabilities: Any) -> Any:
-    """Return the bits of the known words in an array of texts in one block, and where it ends; -1 when unsure."""
-    count, p = _varint(data, p, end)
-    if p < 0 or count < 0 or count > 64:
-        return 0, -1
-    bits = 0
-    for _ in range(count):
-        size, p = _varint(data, p, end)
-        if p < 0 or size < 0 or size > end - p or not _is_ascii(data, p, p + size):
-            return 0, -1
-        key = mixed(hash_bytes(data, p, p + size, np.uint64(FNV_OFFSET)))
-        for bit in range(capabilities.size):
-            if capabilities[bit] == key:
-                bits |= 1 << bit
-        p += size
-    if count > 0:
-        last, p = _varint(data, p, end)
-        if p < 0 or last != 0:
-            return 0, -1
-    return bits, p
-
-
-@kernel
-def _walk(  # noqa: C901  # one pass over one record; leaving it in one piece keeps it in registers
-    data: Any, p: Any, end: Any, i: Any, n_steps: Any, steps: Any, capabilities: Any, kind: Any,
-    customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any, rank: Any, payload: Any, code: Any,
-    texts: Any,
-) -> Any:  # fmt: skip
-    """Read one body into row i; False when it must be read alone. Every step is checked against the end."""
-    event = event_end = source = source_end = 0
-    bits = np.int64(0)
-    seed = np.uint64(FNV_OFFSET)
-    for k in range(n_steps):
-        type_ = steps[k, 0]
-        place = steps[k, 1]
-        value = np.int64(0)
-        if type_ == BOOLEAN:
-            if p >= end or data[p] > 1:
-                return False
-            value = np.int64(data[p])
-            p += 1
-        elif type_ == TEXTS:
-            value, p = _texts_bits(data, p, end, capabilities)
-            if p < 0:
-                return False
-        else:
-            value, p = _varint(data, p, end)
-            if p < 0:
-                return False
-            is_text = type_ == TEXT
-            if type_ == NULL_LONG or type_ == NULL_TEXT:  # noqa: SIM109  # no tuples in kernels
-                if value < 0 or value > 1:
-                    return False
-                is_text = type_ == NULL_TEXT and value == 1
-                if value == 1:
-                    value, p = _varint(data, p, end)
-                    if p < 0:
-                        return False
-            if type_ == ENUM and (value < 0 or value >= steps[k, 3]):
-                return False
-            if type_ != ENUM and steps[k, 3] == INT_BITS and (value > INT32_MAX or value < -INT32_MAX - 1):
-                return False
-            if is_text:
-                start, stop = p, p + value
-                if value < 0 or value > 1024 or stop > end or not _is_ascii(data, start, stop):
-                    return False
-                p = stop
-                if place == TO_EVENT_ID:
-                    event, event_end = start, stop
-                elif place == TO_SOURCE:
-                    source, source_end = start, stop
-                    seed = hash_bytes(data, start, stop, np.uint64(FNV_OFFSET))
-                    seed = (seed ^ np.uint64(124)) * np.uint64(FNV_PRIME)
-                elif place < TO_CODE:
-                    if steps[k, 2] == AS_CYCLE:
-                        value = _cycle(data, start, stop)
-                        if value < 0:
-                            return False
-                    else:
-                        from_seed = seed if steps[k, 2] == KEYED_WITH_SOURCE else np.uint64(FNV_OFFSET)
-                        value = mixed(hash_bytes(data, start, stop, from_seed))
-                    if place <= B:
-                        texts[i, 2 * place] = start
-                        texts[i, 2 * place + 1] = stop
-        if place < TO_CODE:
-            payload[i, place] = value
-        elif place == TO_CODE:
-            bits |= value << steps[k, 2]
-        elif place == TO_CUSTOMER:
-            customer[i] = value
-        elif place == TO_OCCURRED:
-            occurred[i] = value
-        elif place == TO_INGESTED:
-            ingested[i] = value
-        elif place == TO_HISTORY:
-            history[i] = value != 0
-    code[i] = bits
-    if event_end - event < 1 or event_end - event > 64 or source_end - source < 1 or source_end - source > 32:
-        return False
-    if occurred[i] < EARLIEST_MS or occurred[i] >= LATEST_MS or ingested[i] < EARLIEST_MS or ingested[i] >= LATEST_MS:
-        return False
-    ident[i] = mixed(hash_bytes(data, event, event_end, seed))
-    if kind != USAGE:
-        rank[i, 0], rank[i, 1] = _rank(data, source, source_end, event, event_end)
-    return p == end
-
-
-@entry
-def read_records(
-    data: Any, spans: Any, of_schema: Any, kinds: Any, lengths: Any, steps: Any, capabilities: Any, status: Any,
-    kind: Any, customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any, rank: Any, payload: Any,
-    code: Any, texts: Any,
-) -> Any:  # fmt: skip
+def read_records(data, spans, of_schema, known_texts, status, kind, customer, occurred, ingested, history, ident, rank,
+                 payload, code, texts):
     """Walk all records; fill the columns, `status` per record; return how many were not accepted as events.
 
     data (uint8): where the records are; spans: see `frames`. Columns of records that were not accepted hold anything.
     """
     others = 0
+    bytes_at = data.ctypes.data
+    columns_at = (
+        customer.ctypes.data, occurred.ctypes.data, ingested.ctypes.data, history.ctypes.data, ident.ctypes.data,
+        rank.ctypes.data, payload.ctypes.data, code.ctypes.data, texts.ctypes.data, known_texts.ctypes.data,
+    )
     for i in range(spans.shape[0]):
-        start = spans[i, VALUE]
-        end = spans[i, VALUE_END]
-        status[i] = ALONE
-        if start >= 0 and end - start >= 6 and data[start] == 0:
+        start = bytes_at + spans[i, VALUE]
+        end = bytes_at + spans[i, VALUE_END]
+        found = np.int64(-1)
+        if spans[i, VALUE] >= 0 and end - start >= 6 and byte_at(start) == 0:
             schema_id = (
-                np.int64(data[start + 1]) << 24 | np.int64(data[start + 2]) << 16
-                | np.int64(data[start + 3]) << 8 | np.int64(data[start + 4])
-            )  # fmt: skip
-            program = of_schema[schema_id] if schema_id < of_schema.size else -1
+                byte_at(start + 1) << 24 | byte_at(start + 2) << 16 | byte_at(start + 3) << 8 | byte_at(start + 4)
+            )
+            program = np.int64(of_schema[schema_id]) if schema_id < of_schema.size else np.int64(-1)
             if program >= 0:
-                kind[i] = kinds[program]
-                if kinds[program] == TICK:
-                    status[i] = IS_TICK
-                elif kinds[program] != CUSTOMER:
-                    for k in range(PAYLOAD_COLUMNS):
-                        payload[i, k] = 0
-                    rank[i, 0] = rank[i, 1] = 0
-                    if (
-                        _walk(
-                            data, start + 5, end, i, lengths[program], steps[program], capabilities, kinds[program],
-                            customer, occurred, ingested, history, ident, rank, payload, code, texts,
-                        )
-                        and _is_key(data, spans[i, KEY], spans[i, KEY_END], customer[i])
-                    ):  # fmt: skip
-                        status[i] = ACCEPTED
-        if status[i] != ACCEPTED:
+                found = _body(program, bytes_at, start + 5, end, i, known_texts.size, columns_at)
+        if found == TICK:
+            status[i] = IS_TICK
+            others += 1
+        elif (
+            found >= 0 and spans[i, KEY] >= 0
+            and is_key(bytes_at + spans[i, KEY], bytes_at + spans[i, KEY_END], customer[i])
+        ):
+            kind[i] = found
+            status[i] = ACCEPTED
+        else:
+            status[i] = ALONE
             others += 1
     return others
+'''
 
 
-def text_rank(source: str, event_id: str) -> tuple[int, int]:
-    """Return the two numbers that order events of one instant."""
-    raw = np.frombuffer(source.encode() + event_id.encode(), np.uint8)
-    cut = len(source.encode())
-    high, low = _rank(raw, 0, cut, cut, raw.size)
-    return int(high), int(low)
+def walk_module(programs: Sequence[Program] = wire.PROGRAMS) -> ModuleType:
+    """Return the module with `read_records` for these schemas."""
+    return generated_module("walk", walk_text(programs))
 
 
-def cycle_number(text: str) -> int:
-    """Return the months since 2000 of `YYYY-MM`; -1 when it is none."""
-    return int(_cycle(np.frombuffer(text.encode() or b"\0", np.uint8), 0, len(text.encode())))
+def walk_text(programs: Sequence[Program]) -> str:
+    """Return the module's text: a function per schema, their choice by number, and the loop over records."""
+    parts = [_HEAD, *(_Writer(number, program).function() for number, program in enumerate(programs) if program.steps)]
+    choice = ["@inlined", "def _body(program, bytes_at, p, end, i, texts_known, columns_at):"]
+    for number, program in sorted(enumerate(programs), key=lambda each: each[1].kind):  # usage first
+        found = (
+            f"_read_{number}(bytes_at, p, end, i, texts_known, columns_at)" if program.steps else str(_alone(program))
+        )
+        choice += [f"    if program == {number}:", f"        return {found}"]
+    return "\n\n".join([*parts, "\n".join([*choice, "    return -1"]), _TAIL])
+
+
+def _alone(program: Program) -> int:
+    return wire.TICK if program.kind == wire.TICK else -1
+
+
+class _Writer:
+    """Writes the function that reads the bodies of one schema; it returns the kind, or -1: to be read alone."""
+
+    def __init__(self, number: int, program: Program) -> None:
+        self._number = number
+        self._program = program
+        self._lines: list[str] = []
+        self._payload = ["0"] * wire.PAYLOAD_COLUMNS
+        self._bits: list[str] = []
+        self._knows_source = False
+
+    def function(self) -> str:
+        """Return the text of the function."""
+        for at, step in enumerate(self._program.steps):
+            self._step(f"v{at}", step)
+        self._check()
+        decorator = "@inlined" if self._program.kind == wire.USAGE else "@kernel"
+        head = [decorator, f"def _read_{self._number}(bytes_at, p, end, i, texts_known, columns_at):"]
+        head.append(f"    {', '.join(COLUMNS[1:])}, known_texts = columns_at")
+        return "\n".join([*head, *("    " + line for line in self._lines)])
+
+    def _add(self, *lines: str) -> None:
+        self._lines += lines
+
+    def _step(self, name: str, step: Step) -> None:
+        if step.type == wire.BOOLEAN:
+            self._add("if p >= end or byte_at(p) > 1:", "    return -1", f"{name} = byte_at(p)", "p += 1")
+        elif step.type == wire.ENUM:
+            assert 2 * step.bound <= 128, f"{step.name} has too many symbols"
+            self._add(f"if p >= end or byte_at(p) & 1 != 0 or byte_at(p) >= {2 * step.bound}:", "    return -1")
+            self._add(f"{name} = byte_at(p) >> 1", "p += 1")
+        elif step.type == wire.TEXTS:
+            self._add(f"{name}, p = texts_bits(p, end, known_texts, texts_known)", "if p == 0:", "    return -1")
+        elif step.type in (wire.NULL_LONG, wire.NULL_TEXT):
+            self._add("if p >= end or byte_at(p) & 253 != 0:", "    return -1")
+            self._add(f"{name} = np.int64(0)", "p += 1", "if byte_at(p - 1) != 0:")
+            outer, self._lines = self._lines, []
+            self._value(name, step, is_text=step.type == wire.NULL_TEXT)
+            self._lines = outer + ["    " + line for line in self._lines]
+        else:
+            self._value(name, step, is_text=step.type == wire.TEXT)
+        self._put(name, step)
+
+    def _value(self, name: str, step: Step, *, is_text: bool) -> None:
+        self._add(f"{name}, p = varint(p, end)", "if p == 0:", "    return -1")
+        if not is_text:
+            if step.bound == wire.INT_BITS:
+                self._add(f"if {name} > INT32_MAX or {name} < -INT32_MAX - 1:", "    return -1")
+            return
+        self._add(f"{name}_end = p + {name}")
+        self._add(f"if {name} < 0 or {name} > TEXT_BYTES_MAX or {name}_end > end:", "    return -1")
+        self._add(f"if not is_ascii(p, {name}_end):", "    return -1")
+        self._add(f"{name}_start = p", f"p = {name}_end")
+        if step.place < wire.TO_CODE:
+            self._key(name, step)
+
+    def _key(self, name: str, step: Step) -> None:
+        """The number of a text that is kept as one."""
+        if step.flag == wire.AS_CYCLE:
+            self._add(f"{name} = cycle_of({name}_start, {name}_end)", f"if {name} < 0:", "    return -1")
+            return
+        assert step.flag != wire.KEYED_WITH_SOURCE or self._knows_source, f"{step.name} stands before the source"
+        seed = "seed" if step.flag == wire.KEYED_WITH_SOURCE else "np.uint64(FNV_OFFSET)"
+        self._add(f"{name} = mixed(hash_bytes({name}_start, {name}_end, {seed}))")
+        if step.place <= wire.B:
+            self._add(f"put_int64(texts + 32 * i + {16 * step.place}, {name}_start - bytes_at)")
+            self._add(f"put_int64(texts + 32 * i + {16 * step.place + 8}, {name}_end - bytes_at)")
+
+    def _put(self, name: str, step: Step) -> None:
+        columns = {wire.TO_CUSTOMER: "customer", wire.TO_OCCURRED: "occurred", wire.TO_INGESTED: "ingested"}
+        if step.place < wire.TO_CODE:
+            self._payload[step.place] = name
+        elif step.place == wire.TO_CODE:
+            self._bits.append(f"{name} << {step.flag}")
+        elif step.place in columns:
+            self._add(f"put_int64({columns[step.place]} + 8 * i, {name})")
+            if step.place != wire.TO_CUSTOMER:
+                self._add(f"if {name} < EARLIEST_MS or {name} >= LATEST_MS:", "    return -1")
+        elif step.place == wire.TO_HISTORY:
+            self._add(f"put_byte(history + i, {name})")
+        elif step.place == wire.TO_EVENT_ID:
+            self._add(f"event, event_end = {name}_start, {name}_end", f"if {name} < 1 or {name} > 64:", "    return -1")
+        elif step.place == wire.TO_SOURCE:
+            self._add(f"source, source_end = {name}_start, {name}_end")
+            self._add(f"if {name} < 1 or {name} > 32:", "    return -1")
+            self._add("seed = hash_after_source(hash_bytes(source, source_end, np.uint64(FNV_OFFSET)))")
+            self._knows_source = True
+
+    def _check(self) -> None:
+        """What is known only at the end of the body."""
+        self._add("if p != end:", "    return -1")
+        self._add("put_int64(ident + 8 * i, mixed(hash_bytes(event, event_end, seed)))")
+        is_usage = self._program.kind == wire.USAGE
+        rank = "np.int64(0), np.int64(0)" if is_usage else "rank_of(source, source_end, event, event_end)"
+        self._add(f"high, low = {rank}", "put_int64(rank + 16 * i, high)", "put_int64(rank + 16 * i + 8, low)")
+        for column, value in enumerate(self._payload):
+            self._add(f"put_int64(payload + {8 * wire.PAYLOAD_COLUMNS} * i + {8 * column}, np.int64({value}))")
+        self._add(f"put_int64(code + 8 * i, np.int64({' | '.join(self._bits) or '0'}))")
+        self._add(f"return {self._program.kind}")
+
+
+read_records = walk_module().read_records

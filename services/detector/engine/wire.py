@@ -1,12 +1,7 @@
-"""Avro bodies → columns, one compiled walk over the joined bytes of a chunk.
+"""What each field of an Avro body is, and into which column of the event table it goes: a program per schema.
 
-The walk follows a program per schema id (what each field is, and into which column it goes), made from the locked
-schema,
-so an older schema version has a program of its own. It only accepts what it is sure of: a frame with a known id,
-shortest
-numbers, known enum symbols, ASCII texts, the right key and nothing behind. Everything else is left to `decode`,
-which reads
-the record alone and either finds an event after all or isolates the poison.
+Programs are made from the locked schemas, so an older schema version has a program of its own; `walk` turns them into
+compiled functions.
 """
 
 from collections.abc import Mapping
@@ -17,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.registry import REGISTRY, Schema
-from services.detector.engine.jit import entry, kernel
+from services.detector.engine.scan import text_key
 
 USAGE, BALANCE, HANDSET, COMPLAINT, BILL, ORDER, ROAMING, INQUIRY, LINE, CUSTOMER, TICK = range(11)
 KINDS: Mapping[str, int] = {
@@ -78,7 +73,6 @@ PLACES: Mapping[int, Mapping[str, tuple[int, int]]] = {
         "charge_fen": (B, 0),
         "out_of_bundle_fen": (C, 0),
         "counterpart_key": (D, 0),
-        "area": (E, 0),
     },
     BALANCE: {"balance_fen": (A, 0), "change_fen": (B, 0), "reason": (TO_CODE, 0)},
     HANDSET: {
@@ -132,50 +126,58 @@ ACCEPTED, ALONE, IS_TICK = range(3)
 
 LATEST_MS = 4_102_444_800_000
 """2100-01-01: no event is younger."""
+TEXT_BYTES_MAX = 1024
+"""Of a text that is hashed or kept."""
 _SCHEMA_IDS = 4096
-_FIELDS_MAX = 16
-FNV_OFFSET = 0xCBF29CE484222325
-FNV_PRIME = 0x100000001B3
-_MIX = 0xBF58476D1CE4E5B9
 
 
 @dataclass(frozen=True)
-class Programs:
-    """What the walk has to know of all schemas. steps: (program, field, (type, place, shift or flag, symbols))."""
+class Step:
+    """A field of a body: its Avro type, where it goes, a shift or flag of that place, and how many symbols or bits."""
 
-    of_schema: npt.NDArray[np.int32]  # by schema id; -1 = unknown
-    kinds: npt.NDArray[np.int32]
-    lengths: npt.NDArray[np.int32]
-    steps: npt.NDArray[np.int32]
-    capabilities: npt.NDArray[np.int64]  # text keys, by bit
-
-
-def make_programs() -> Programs:
-    """Return the programs of every locked schema that may be in the event log."""
-    found = [(i, REGISTRY.by_id(i)) for i in REGISTRY.ids if i < _SCHEMA_IDS and REGISTRY.by_id(i).name in RECORDS]
-    of_schema = np.full(_SCHEMA_IDS, -1, np.int32)
-    kinds = np.zeros(len(found), np.int32)
-    lengths = np.zeros(len(found), np.int32)
-    steps = np.zeros((len(found), _FIELDS_MAX, 4), np.int32)
-    for row, (schema_id, locked) in enumerate(found):
-        kind = RECORDS[locked.name]
-        program = _program(kind, locked.schema)
-        of_schema[schema_id], kinds[row], lengths[row] = row, kind, len(program)
-        steps[row, : len(program)] = program
-    keys = np.array([text_key(word) for word in CAPABILITIES], np.int64)
-    return Programs(of_schema, kinds, lengths, steps, keys)
+    name: str
+    type: int
+    place: int
+    flag: int
+    bound: int
 
 
-def _program(kind: int, schema: Schema) -> list[tuple[int, int, int, int]]:
-    if kind in (CUSTOMER, TICK):  # read alone, whatever they hold
-        return [(STOP, 0, 0, 0)]
+@dataclass(frozen=True)
+class Program:
+    """The fields of a schema in order; none for kinds that are read alone, whatever they hold."""
+
+    schema_id: int
+    kind: int
+    steps: tuple[Step, ...]
+
+
+def make_programs() -> tuple[Program, ...]:
+    """Return the programs of every locked schema that may be in the event log, by schema id."""
+    found = [(i, REGISTRY.by_id(i)) for i in sorted(REGISTRY.ids) if i < _SCHEMA_IDS]
+    return tuple(
+        Program(schema_id, RECORDS[locked.name], _steps(RECORDS[locked.name], locked.schema))
+        for schema_id, locked in found
+        if locked.name in RECORDS
+    )
+
+
+def _steps(kind: int, schema: Schema) -> tuple[Step, ...]:
+    if kind in (CUSTOMER, TICK):
+        return ()
     steps = []
     for field in schema["fields"]:
         place, flag = _COMMON.get(field["name"]) or PLACES[kind].get(field["name"], (TO_NOTHING, 0))
-        type_, symbols = _type(field["type"])
-        steps.append((type_, place, flag, symbols))
-    assert len(steps) <= _FIELDS_MAX, f"{schema['name']} has more fields than a program may have"
-    return steps
+        type_, bound = _type(field["type"])
+        steps.append(Step(field["name"], type_, place, flag, bound))
+    return tuple(steps)
+
+
+def programs_by_schema() -> npt.NDArray[np.int32]:
+    """Return the place of each schema id in PROGRAMS; -1 = not of the event log."""
+    found = np.full(_SCHEMA_IDS, -1, np.int32)
+    for row, program in enumerate(PROGRAMS):
+        found[program.schema_id] = row
+    return found
 
 
 def _type(avro: Any) -> tuple[int, int]:
@@ -191,45 +193,6 @@ def _type(avro: Any) -> tuple[int, int]:
     return {"long": LONG, "int": LONG, "boolean": BOOLEAN, "string": TEXT}[avro], INT_BITS if avro == "int" else 0
 
 
-@kernel
-def hash_bytes(data: Any, start: Any, end: Any, seed: Any) -> Any:
-    """FNV-1a over bytes, from a seed."""
-    x = seed
-    for j in range(start, end):
-        x = (x ^ np.uint64(data[j])) * np.uint64(FNV_PRIME)
-    return x
-
-
-@kernel
-def mixed(x: Any) -> Any:
-    """Spread the bits of an FNV value; never 0, which means none."""
-    x ^= x >> np.uint64(29)
-    x *= np.uint64(_MIX)
-    x ^= x >> np.uint64(32)
-    return np.int64(x) if x != 0 else np.int64(1)
-
-
-@entry
-def _text_key(data: Any, size: Any) -> Any:
-    """The key of a text that stands alone."""
-    return mixed(hash_bytes(data, 0, size, np.uint64(FNV_OFFSET)))
-
-
-def text_key(text: str) -> int:
-    """Return the 64-bit key of a text; the same as the walk's."""
-    return _key_of_bytes(text.encode())
-
-
-def source_text_key(source: str, text: str) -> int:
-    """Return the 64-bit key of an id that is unique per source only."""
-    return _key_of_bytes(f"{source}|{text}".encode())
-
-
-def _key_of_bytes(raw: bytes) -> int:
-    data = np.frombuffer(raw or b"\0", np.uint8)
-    return int(_text_key(data, len(raw)))
-
-
 def make_symbols() -> Mapping[int, Mapping[str, tuple[str, ...]]]:
     """Return the words of every enum field, by kind and field, of the newest schemas."""
     return {
@@ -243,4 +206,6 @@ def make_symbols() -> Mapping[int, Mapping[str, tuple[str, ...]]]:
 
 
 PROGRAMS = make_programs()
+OF_SCHEMA = programs_by_schema()
+CAPABILITY_KEYS = np.array([text_key(word) for word in CAPABILITIES], np.int64)
 SYMBOLS = make_symbols()

@@ -8,7 +8,7 @@ import pytest
 from schemas.codec import Undecodable, decode, encode
 from schemas.events import HAND_OVER, KINDS
 from services.detector.decode import decode_chunk
-from services.detector.engine import walk, wire
+from services.detector.engine import scan, wire
 from tests.reference.logs import Raw, full, random_log, raw_records
 
 COMMON = {"customer_id": 42, "occurred_at": 1_788_746_400_000, "ingested_at": 1_788_746_400_001, "source": "crm"}
@@ -48,18 +48,18 @@ def test_the_walk_and_reading_alone_fill_the_same_columns(kind: str) -> None:
 
 def columns_read_alone(value: bytes) -> Any:
     """The same columns, when the walk knows no schema."""
-    kept = wire.PROGRAMS.of_schema.copy()
-    wire.PROGRAMS.of_schema[:] = -1
+    kept = wire.OF_SCHEMA.copy()
+    wire.OF_SCHEMA[:] = -1
     try:
         return columns(value)
     finally:
-        wire.PROGRAMS.of_schema[:] = kept
+        wire.OF_SCHEMA[:] = kept
 
 
 def test_texts_that_are_not_ascii_are_read_alone() -> None:
     chunk = decode_chunk(0, [Raw(0, b"42", value_of("complaint", complaint_id="投诉", event_id="事件"))])
     assert list(chunk.texts.values()) == ["投诉"]
-    assert chunk.ident.tolist() == [wire.source_text_key("crm", "事件")]
+    assert chunk.ident.tolist() == [scan.source_text_key("crm", "事件")]
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def refusal_of(value: bytes) -> str | None:
 
 def test_order_of_event_ids_is_that_of_text_up_to_what_is_kept() -> None:
     names = ["a", "a-1", "a1", "aA", "aa", "b", "b0", "bill-0009", "bill-0010", "e9", "E9", "9", "~"]
-    ranks = [walk.text_rank("crm", name) for name in sorted(names)]
+    ranks = [scan.text_rank("crm", name) for name in sorted(names)]
     assert ranks == sorted(ranks)
-    assert walk.text_rank("boss", "z") < walk.text_rank("crm", "a")
+    assert scan.text_rank("boss", "z") < scan.text_rank("crm", "a")
 
 
 def test_an_empty_chunk_is_nothing() -> None:
