@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine import wire
+from services.detector.engine import scan, wire
 from services.detector.engine.case_layout import (
     COUNTRIES_KEPT,
     COUNTRY_AT,

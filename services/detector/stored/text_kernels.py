@@ -7,59 +7,52 @@ import numpy.typing as npt
 import polars as pl
 
 from services.detector.engine.jit import entry
-from services.detector.engine.walk import _cycle, _rank
-from services.detector.engine.wire import FNV_OFFSET, FNV_PRIME, hash_bytes, mixed
+from services.detector.engine.scan import FNV_OFFSET, cycle_of, hash_after_source, hash_bytes, mixed, rank_of
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
-_BAR = ord("|")
 
 
 @entry
 def _identify(source: Any, source_ends: Any, which: Any, ids: Any, ends: Any, ident: Any, rank: Any) -> None:
     """Fill identity hashes, and orders where `rank` has rows. source: the few sources, end to end; which: of a row."""
     seeds = np.zeros(source_ends.size, np.uint64)
+    sources_at, ids_at = source.ctypes.data, ids.ctypes.data
     for k in range(source_ends.size):
-        start = source_ends[k - 1] if k > 0 else 0
-        seeds[k] = hash_bytes(source, start, source_ends[k], np.uint64(FNV_OFFSET))
-        seeds[k] = (seeds[k] ^ np.uint64(_BAR)) * np.uint64(FNV_PRIME)
-    joined = np.zeros(128, np.uint8)
-    start = np.int64(0)
+        start = sources_at + (source_ends[k - 1] if k > 0 else 0)
+        seeds[k] = hash_after_source(hash_bytes(start, sources_at + source_ends[k], np.uint64(FNV_OFFSET)))
+    start = ids_at
     for i in range(ends.size):
         k = which[i]
-        ident[i] = mixed(hash_bytes(ids, start, ends[i], seeds[k]))
+        ident[i] = mixed(hash_bytes(start, ids_at + ends[i], seeds[k]))
         if rank.shape[0] > 0:
-            first = source_ends[k - 1] if k > 0 else 0
-            for j in range(2):
-                joined[j] = source[first + j] if first + j < source_ends[k] else 0
-            cut = min(source_ends[k] - first, 2)
-            length = min(ends[i] - start, 18)
-            for j in range(length):
-                joined[2 + j] = ids[start + j]
-            rank[i, 0], rank[i, 1] = _rank(joined, 0, cut, 2, 2 + length)
-        start = ends[i]
+            first = sources_at + (source_ends[k - 1] if k > 0 else 0)
+            rank[i, 0], rank[i, 1] = rank_of(first, sources_at + source_ends[k], start, ids_at + ends[i])
+        start = ids_at + ends[i]
 
 
 @entry
 def _keys(source: Any, source_ends: Any, which: Any, texts: Any, ends: Any, present: Any, keys: Any) -> None:
     """Fill the key of every text that is there; keyed with its source where there are sources."""
-    start = np.int64(0)
+    sources_at, texts_at = source.ctypes.data, texts.ctypes.data
+    start = texts_at
     for i in range(ends.size):
         seed = np.uint64(FNV_OFFSET)
         if source_ends.size > 0:
             k = which[i]
-            seed = hash_bytes(source, source_ends[k - 1] if k > 0 else 0, source_ends[k], seed)
-            seed = (seed ^ np.uint64(_BAR)) * np.uint64(FNV_PRIME)
-        keys[i] = mixed(hash_bytes(texts, start, ends[i], seed)) if present[i] else 0
-        start = ends[i]
+            first = sources_at + (source_ends[k - 1] if k > 0 else 0)
+            seed = hash_after_source(hash_bytes(first, sources_at + source_ends[k], seed))
+        keys[i] = mixed(hash_bytes(start, texts_at + ends[i], seed)) if present[i] else 0
+        start = texts_at + ends[i]
 
 
 @entry
 def _cycles(texts: Any, ends: Any, found: Any) -> None:
-    start = np.int64(0)
+    texts_at = texts.ctypes.data
+    start = texts_at
     for i in range(ends.size):
-        found[i] = _cycle(texts, start, ends[i])
-        start = ends[i]
+        found[i] = cycle_of(start, texts_at + ends[i])
+        start = texts_at + ends[i]
 
 
 class Sources:
