@@ -58,7 +58,7 @@ class Assignment:
         """The partitions are revoked: commit what is done; what is under way may still be acknowledged."""
         self._token = None
         await commit_twice(self._app)
-        await self._worker.release(self._app.consumer_generation_id)
+        await self._worker.release()
 
     async def recover(self, *_: Any, **__: Any) -> None:
         """Awaited by Faust before it reads on. Returns with the state of the present assignment in place, or when the
@@ -74,7 +74,7 @@ class Assignment:
         numbers = sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == EVENTS_TOPIC)
         log.info("detector.assigned", extra={"partitions": numbers, "generation": generation})
         try:
-            return await self._worker.acquire(numbers, generation, lambda: token is self._token)
+            return await self._worker.acquire(numbers, lambda: token is self._token)
         except Exception as exc:  # noqa: BLE001  # outermost: Faust would log it and read on without state
             die(exc)
 

@@ -35,6 +35,7 @@ class DetectorSettings:
     commit_seconds: float = 0.5
     session_seconds: float = 10.0
     heartbeat_seconds: float = 3.0
+    keep_seconds: float = 60.0  # state of a revoked partition is kept so long, in case it comes back
     kafka_away_seconds: float = 30.0  # without Kafka for so long, the process ends
     stall_seconds: float = 30.0  # with work to do and nothing done for so long, the process ends
     outbox_records_max: int = 50_000  # moments and copies of a partition that wait for the broker; more stop the input

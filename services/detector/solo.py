@@ -51,7 +51,7 @@ class SoloReader:
 
     async def run(self) -> None:
         """Load, then read and apply until stopped. Raises TransportUnavailable."""
-        await self._worker.acquire(sorted(self._tps), 0, lambda: True)
+        await self._worker.acquire(sorted(self._tps), lambda: True)
         try:
             await self._client.start()
         except (KafkaError, OSError) as exc:

@@ -27,7 +27,7 @@ _RULES_SECONDS: Final = 60.0
 _SWEEP_SLICE: Final = 4_096
 _PAGE_ROWS_AT_MOST: Final = 1 << 20
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 @dataclass

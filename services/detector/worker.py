@@ -18,6 +18,7 @@ from services.detector.broker_admin import BrokerAdmin
 from services.detector.chaos import Chaos
 from services.detector.errors import StateUnusable
 from services.detector.fatal import EXIT_STATE_UNUSABLE, die
+from services.detector.kept import KeptShards
 from services.detector.lag import LagBook
 from services.detector.loading import Loaded, StateLoader
 from services.detector.outbox import Outbox
@@ -60,8 +61,7 @@ class Worker:
         self._clock = clock
         self._chaos = Chaos(settings.chaos_plan)
         self._shards: dict[int, Shard] = {}
-        self._released: dict[int, Shard] = {}
-        self._released_generation = -1
+        self._kept = KeptShards(settings.keep_seconds)
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._reader: Reader | None = None
@@ -162,30 +162,25 @@ class Worker:
         self._chaos.after("applied")
         await shard.outbox.room()
 
-    async def release(self, generation: int) -> None:
-        """The partitions were revoked. Their state is kept until the next assignment tells whether they come back."""
+    async def release(self) -> None:
+        """The partitions were revoked. Their state is kept for a while: they may come back."""
         for task in self._turns.values():
             task.cancel()
         self._turns.clear()
-        self._released, self._shards = self._shards, {}
-        self._released_generation = generation
-        for number in self._released:
+        for number in self._shards:
             metrics.forget_partition(number)
+        self._kept.put(self._shards)
+        self._shards = {}
 
-    async def acquire(self, numbers: Sequence[int], generation: int, is_current: Callable[[], bool]) -> bool:
-        """Bring the state of these partitions into place; False when the assignment changed meanwhile.
-
-        State that was released by the assignment just before is used as it is: nobody else owned it in between.
-        """
+    async def acquire(self, numbers: Sequence[int], is_current: Callable[[], bool]) -> bool:
+        """Bring the state of these partitions into place; False when the assignment changed meanwhile."""
         metrics.REBALANCES_TOTAL.inc()
-        kept = self._released if generation == self._released_generation + 1 else {}
-        shards = {number: kept[number] for number in numbers if number in kept}
-        missing = [number for number in numbers if number not in shards]
-        if missing:
+        shards = self._kept.take(numbers)
+        if missing := [number for number in numbers if number not in shards]:
             shards |= await self._load(missing)
         if not is_current():
+            self._kept.put(shards)
             return False
-        self._released = {}
         for number, shard in sorted(shards.items()):
             shard.seeks()
             if shard.pause is not None:
@@ -338,6 +333,7 @@ class Worker:
                 if time.monotonic() - self.kafka_seen_at > self._settings.kafka_away_seconds:
                     die(exc)
             self._set_gauges()
+            self._kept.forget_old()
             await asyncio.sleep(self._settings.commit_seconds)
 
     def _set_gauges(self) -> None:
