@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from services.detector.catalogue import catalogue
+from services.detector.catalogue_pages import html, markdown
 from services.detector.engine.errors import RuleError
 from services.detector.rule_files import SHIPPED, read_documents
 from services.detector.stored.backtest_commands import backtest
@@ -59,6 +62,28 @@ def check(
         released_engine().compile_rule_set(read_documents(directory), "check@0", 0)
     ids = [rule.id for rule in compiled.rules]
     _say(as_json, {"ok": True, "rules": ids}, f"{len(ids)} rules are right: {', '.join(ids)}")
+
+
+@app.command()
+def docs(
+    directory: Annotated[Path, typer.Option("--rules", help="Folder of the rule files.")] = SHIPPED,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A file .md or .html; without it Markdown goes to stdout.")
+    ] = None,
+) -> None:
+    """Render the catalogue as a page, Chinese and English: every rule with its thresholds, evidence and sentences."""
+    try:
+        documents = read_documents(directory)
+        _compiled(documents, "docs@0")
+    except RuleError as wrong:
+        print(str(wrong), file=sys.stderr)
+        raise typer.Exit(1) from None
+    page = catalogue(documents)
+    if out is None:
+        print(markdown(page), end="")
+        return
+    out.write_text(html(page) if out.suffix in (".html", ".htm") else markdown(page), encoding="utf-8")
+    print(f"{out}: {len(documents)} files")
 
 
 @app.command()
