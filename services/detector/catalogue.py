@@ -35,10 +35,11 @@ _EVERY = {
 }
 _LAYERS = (("city", "地市 city"), ("segment", "客户群 segment"), ("city_and_segment", "地市与客户群 city and segment"))
 _KNOWN = frozenset({
-    "id", "description", "class", "dimension", "group", "cadence", "on", "also", "profile", "episode", "steps", "history",
-    "observed_days", "parameters", "features", "fire", "rearm", "resolve", "resolve_on", "cool_down_days", "keep", "expires",
-    "priority", "channel", "call_from_risk", "earliest_contact", "recheck_at", "tell_again_when", "occurred", "supersedes",
-    "wait_hours", "count_when", "lateness", "observation_days", "evidence", "resolved_evidence", "tells", "messages",
+    "id", "description", "class", "dimension", "group", "cadence", "on", "also", "profile", "episode", "steps",
+    "history", "observed_days", "parameters", "features", "fire", "rearm", "resolve", "resolve_on", "cool_down_days",
+    "keep", "expires", "priority", "channel", "call_from_risk", "earliest_contact", "recheck_at", "tell_again_when",
+    "occurred", "supersedes", "wait_hours", "count_when", "lateness", "observation_days", "evidence",
+    "resolved_evidence", "tells", "messages",
 })  # fmt: skip
 
 

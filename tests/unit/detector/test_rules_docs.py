@@ -6,7 +6,7 @@ import yaml
 from typer.testing import CliRunner
 
 from services.detector.catalogue import catalogue, natural
-from services.detector.catalogue_pages import Code, Heading, Paragraph, Table, html, markdown
+from services.detector.catalogue_pages import Block, Code, Heading, Paragraph, Table, html, markdown
 from services.detector.rules_commands import app
 from tests.reference.logs import shipped_documents
 
@@ -44,7 +44,7 @@ def test_rules_are_in_the_order_of_their_numbers() -> None:
 
 
 def test_what_a_rule_says_is_escaped() -> None:
-    blocks = [
+    blocks: list[Block] = [
         Heading(1, "<b>"),
         Paragraph("`a<b` <i>"),
         Code("</pre><script>"),
