@@ -91,6 +91,8 @@ class Reference:
             customer.pending = True
         if not is_newest or rule_set is None:
             return
+        if kind == "service-order" and not record["history"] and any(rule.waits for rule in self.rules_of(rule_set)):
+            customer.waiting.append(customer.orders[-1])
         view = self.view(
             customer, record["occurred_at"], log, rule_set,
             kind=kind, record=record, may_raise=not record["history"], history=record["history"],

@@ -14,7 +14,7 @@ SHIPPED: Mapping[str, Mapping[str, Number]] = {
     "AN2": {"rise_percent": 150, "least_rise": 5000, "day_factor": 5, "least_day": 3000},
     "AN3": {"fall_percent": 50, "least_fall": 1000, "recovery_percent": 80},
     "AN4": {"floor": 1000, "spend_days": 2, "rearm_factor": 2, "call_above": 50_000},
-    "AN5": {"silent_minutes": 1440, "least_daily": 5, "successful_uses": 3},
+    "AN5": {"silence": 1440, "least_daily": 5, "successful_uses": 3},
     "AN6": {"decline_percent": 70},
     "AN7": {"decline_percent": 60, "recovery_percent": 80, "least_mean": 1800},
     "AN8": {"bill_percent": 70, "bill_days": 35, "least_weeks": 2, "recovery_percent": 80},

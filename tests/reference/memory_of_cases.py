@@ -51,6 +51,8 @@ def take_service_order(customer: Customer, record: Record) -> bool:
     if record["action"] == "RENEW" and not record["addon"]:
         customer.renewal_day = max(customer.renewal_day or day, day)
         customer.renewal_minute = max(customer.renewal_minute or 0, at // 60_000)
+    if any(identity(each) == identity(record) for each in customer.orders):
+        return False
     if len(customer.orders) == MORE_KEPT:
         oldest = min(customer.orders, key=order)
         if order(record) < order(oldest):
@@ -59,10 +61,8 @@ def take_service_order(customer: Customer, record: Record) -> bool:
     kept = {**record, "unseen_days": unseen_days(customer, record["category"], day)}
     is_newest = all(order(each) <= order(record) for each in customer.orders if each["category"] == record["category"])
     customer.orders.append(kept)
-    if is_newest and record["category"] in CATEGORIES:
+    if is_newest and record["category"] in CATEGORIES and record["action"] != "UNKNOWN":
         note_category(customer, record["category"], record["action"] != "CANCEL", day)
-    if record["action"] == "SUBSCRIBE" and not record["history"]:
-        customer.waiting.append(kept)
     return True
 
 
@@ -116,14 +116,8 @@ def take_roaming(customer: Customer, record: Record) -> bool:
 # --- forgetting ----------------------------------------------------------------------------------------------------
 
 
-FORGETS = False
-"""Rows go at 00:05 (docs/decisions/0044); True once the engine does so."""
-
-
 def forget(customer: Customer, today: date) -> None:
     """What no rule can ask for any more goes at 00:05 of a day."""
-    if not FORGETS:
-        return
 
     def is_older(record: Record, days: int) -> bool:
         return local_date(record["occurred_at"]) < today - timedelta(days)
@@ -136,7 +130,9 @@ def forget(customer: Customer, today: date) -> None:
     for key in [each for each, records in customer.complaints.items() if is_older(newest(records), 400)]:
         del customer.complaints[key]
     for place, episode in list(customer.episodes.items()):
-        rule = place[0]
+        rule, case = place
+        if case in customer.complaints:  # their revisions count on
+            continue
         is_over = not episode.is_open or episode.expires <= _five_past_midnight(today)
         is_armed = rule not in customer.disarmed
         if is_over and is_armed and today >= episode.first_free_day and episode.nominal < today - timedelta(40):

@@ -65,6 +65,8 @@ class CompiledRuleSet:
 
     def mask_at(self, at_ms: int, day: int) -> int:
         """Return the bits of the nominal hours that a nominal instant of a local day is, and whether rows go then."""
+        if not self.has_rules:
+            return 0
         minute = (at_ms - calendars.local_midnight(day)) // calendars.MINUTE_MS
         judged = sum(
             1 << bit for bit, slot in enumerate(self.compiled.slots) if slot.minute == minute and slot.is_on(day)

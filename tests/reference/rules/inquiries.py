@@ -100,7 +100,7 @@ class AN14(Rule):
                 seen("open_in_7_days", "count", in_week, None, least_week, view.layer(self.id, "least_in_week")),
                 seen("open_in_24_hours", "count", in_day, None, least_day, view.layer(self.id, "least_in_day")),
             ],
-            on_end=[seen("topic", "text", topic), seen("state", "text", record["state"])],
+            on_end=[seen("topic", "text", topic), seen("inquiry_state", "text", record["state"])],
         )
 
 
@@ -119,7 +119,7 @@ class AN17(Rule):
         ends = None
         if is_leaving and record["state"] == "WITHDRAWN":
             ends = "withdrawn"
-        elif view.kind == "line-status" and record["status"] == "TERMINATED":
+        elif line is not None and line["status"] == "TERMINATED":
             ends = "left"
         return Verdict(
             name=view.name(record),
@@ -159,7 +159,7 @@ class FT5(Rule):
             occurred=view.at,
             evidence=[
                 seen("country", "text", record["country"]),
-                seen("unseen_days", "days", unseen, None, long_ago, view.layer(self.id, "unseen_days")),
+                seen("country_unseen_days", "days", unseen, None, long_ago, view.layer(self.id, "unseen_days")),
             ],
             on_end=[seen("country", "text", record["country"])],
         )

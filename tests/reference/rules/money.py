@@ -111,12 +111,12 @@ class AN5(Rule):
         """At the newest event of an inquiry; uses that succeed end it."""
         record = view.record
         assert record is not None
+        episode = view.customer.episodes.get((self.id, None))
+        close_if_expired(episode, view.at)
         if view.kind == "inquiry":
             if record["topic"] == "FAULT" and record["state"] == "OPENED":
                 settle_at_event(view, self.id, self.verdict(view, view.name(record), 1))
             return
-        episode = view.customer.episodes.get((self.id, None))
-        close_if_expired(episode, view.at)
         if episode is None or not episode.is_open or not record["succeeded"] or view.at < episode.opened_at:
             return
         episode.kept += 1
@@ -131,11 +131,12 @@ class AN5(Rule):
 
     def at_hour(self, view: View) -> None:
         """At every full hour."""
+        close_if_expired(view.customer.episodes.get((self.id, None)), view.at)
         line, first = view.customer.line, view.customer.first_day
         is_active = line is None or line["status"] == "ACTIVE"
         if first is None or first > view.day - days(28) or not is_active:
             return
-        if self.silent_minutes(view) < view.limit(self.id, "silent_minutes"):
+        if self.silent_minutes(view) < view.limit(self.id, "silence"):
             return
         if self.successes(view) >= 14 * view.limit(self.id, "least_daily"):
             settle_at_event(view, self.id, self.verdict(view, view.day.isoformat(), 0))
@@ -164,7 +165,7 @@ class AN5(Rule):
             evidence=[
                 seen("fault_inquiries", "count", inquiries, None, 1),
                 seen("silent_minutes", "minutes", self.silent_minutes(view), None,
-                     view.limit(self.id, "silent_minutes"), view.layer(self.id, "silent_minutes")),
+                     view.limit(self.id, "silence"), view.layer(self.id, "silence")),
                 seen("mean_daily_successes", "count", mean, None, view.limit(self.id, "least_daily"),
                      view.layer(self.id, "least_daily")),
             ],

@@ -52,7 +52,8 @@ class FT1(Rule):
         is_of_the_start = record["bundled"] and 0 <= age <= view.limit(self.id, "bundle_days")
         verdict = self.verdict(view, record)
         verdict.fires = (
-            is_active(view, record["category"])
+            record["action"] == "SUBSCRIBE"
+            and is_active(view, record["category"])
             and record["unseen_days"] > view.limit(self.id, "unseen_days")
             and not is_of_the_start
         )
@@ -72,7 +73,7 @@ class FT1(Rule):
             kept=record["category"],
             evidence=[
                 seen("category", "text", record["category"]),
-                seen("unseen_days", "days", unseen, None, view.limit(self.id, "unseen_days"),
+                seen("category_unseen_days", "days", unseen, None, view.limit(self.id, "unseen_days"),
                      view.layer(self.id, "unseen_days")),
                 seen("active_for_ms", "ms", view.at - record["occurred_at"], None, DAY),
             ],
@@ -97,7 +98,7 @@ class FT3(Rule):
             priority=2,
             channel="CALL",
             occurred=view.at,
-            evidence=[seen("unseen_days", "days", unseen, None, long_ago, view.layer(self.id, "unseen_days"))],
+            evidence=[seen("roaming_off_days", "days", unseen, None, long_ago, view.layer(self.id, "unseen_days"))],
             on_end=[seen("roaming_is_on", "count", 0, None, 1)],
         )
 
