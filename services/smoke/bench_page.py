@@ -1,6 +1,6 @@
 """Renders docs/benchmarks.md from the results of the benchmarks; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HEAD = """# Benchmarks
@@ -13,13 +13,14 @@ events per second. Results as JSON: `var/bench/`.
 """
 
 
-def render_page(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page; benchmarks without a result are left out."""
-    return "\n".join([HEAD, *(section(result) for result in results.values())])
+def render_page(results: Mapping[str, Mapping[str, Any]], *, plots: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The whole page; benchmarks without a result are left out. plots: per benchmark, their places beside the page."""
+    drawn = plots or {}
+    return "\n".join([HEAD, *(section(result, drawn.get(result["name"], ())) for result in results.values())])
 
 
-def section(result: Mapping[str, Any]) -> str:
-    """One benchmark: its command, machine and figures."""
+def section(result: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
+    """One benchmark: its command, machine, figures, and its plots where there are any."""
     machine = result["machine"]
     lines = [
         f"## {result['name']}: {result['about']}",
@@ -27,9 +28,12 @@ def section(result: Mapping[str, Any]) -> str:
         f"`{result['command']}`, {result['measured_at'][:10]}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
         f" {machine['processor']}, Python {machine['python']}",
         "",
+        *([result["notes"]] if result.get("notes") else []),
         *table(result["figures"]),
         "",
     ]
+    for plot in plots:
+        lines += [f"![{result['name']}]({plot})", ""]
     return "\n".join(lines)
 
 
