@@ -16,6 +16,7 @@ from benchmarks.load import START_MS
 from benchmarks.local_broker import REPOSITORY, Broker, engine_core
 from services.stack.ports import free_ports
 
+RULES = REPOSITORY / "services" / "detector" / "rules"
 TURN_SECONDS = 10
 _LOOK_SECONDS = 0.2
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -56,6 +57,7 @@ def running_broker(partitions: int) -> Iterator[Broker]:
     core, cores = max(os.sched_getaffinity(0)), os.sched_getaffinity(0)
     if len(cores) > 1:
         os.sched_setaffinity(0, cores - {core})
+    signal.signal(signal.SIGTERM, _leave)
     home = Path(tempfile.mkdtemp(prefix="kairos-bench-"))
     try:
         port, controller_port = free_ports(2)
@@ -74,6 +76,11 @@ def running_broker(partitions: int) -> Iterator[Broker]:
     finally:
         os.sched_setaffinity(0, cores)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End with the blocks that stop what was started."""
+    raise SystemExit(128 + number)
 
 
 def empty_topics(broker: Broker, names: Iterable[str]) -> None:

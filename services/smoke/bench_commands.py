@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,18 @@ the events to the last. `kafka_streams_rocksdb` is given half of the events, `fa
 would take hours. What is compared and how it is tuned: `docs/decisions/0083-peers-in-the-benchmark.md`.
 """
 
+GROWTH_NOTES = """All shipped rules with the gate of the customer record open, so that millions of customers need none;
+usage events alone. `100 rules` are the shipped ones again under other names. Memory is the slope of the resident set.
+"""
+LIVE_NOTES = """Latency: from the broker's acknowledgement of a low balance to the arrival of its moment at a reader,
+among 20,000 usage events/s, all shipped rules, turns every ten seconds. `sweep`: all daily rules fall due for every
+customer at once, while the stream goes on; `sweep_alone`: those of a Monday, and nothing else. Recovery: kill -9 to the
+first new moment.
+"""
+FLOODS_NOTES = """The same log without and with each fault; `slowdown` is the steady CPU per good event against the log
+without one. `counted` is what the detector's metrics say about it.
+"""
+
 BENCHES = {
     bench.name: bench
     for bench in (
@@ -61,14 +74,42 @@ BENCHES = {
             knows_quick=True,
             notes=PEERS_NOTES,
         ),
+        Bench(
+            name="detector-growth",
+            module="benchmarks.detector_growth",
+            about="the detector with more customers, rules, events and workers",
+            needs_stack=False,
+            knows_quick=True,
+            in_all=False,
+            notes=GROWTH_NOTES,
+        ),
+        Bench(
+            name="detector-live",
+            module="benchmarks.detector_live",
+            about="latency, daily sweep and recovery under 20,000 events/s",
+            needs_stack=False,
+            knows_quick=True,
+            in_all=False,
+            notes=LIVE_NOTES,
+        ),
+        Bench(
+            name="detector-floods",
+            module="benchmarks.detector_floods",
+            about="the detector under poison and floods",
+            needs_stack=False,
+            knows_quick=True,
+            in_all=False,
+            notes=FLOODS_NOTES,
+        ),
         Bench(name="ingest", module="benchmarks.ingest_doors", about="each door of ingest", needs_stack=True),
         Bench(name="latency", module="benchmarks.event_to_poll", about="event to waiting poll", needs_stack=True),
     )
 }
 
 
-@app.callback(invoke_without_command=True)
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(BENCHES)}; all by default.")] = "all",
     page: Annotated[bool, typer.Option(help="Render docs/benchmarks.md from the results.")] = True,
     quick: Annotated[bool, typer.Option(help="Fewer events where the program can: rough figures, not kept.")] = False,
@@ -76,7 +117,10 @@ def bench(
 ) -> None:
     """Run one or all benchmarks; the last line is one JSON object: the figures, by benchmark when all are run.
 
-    逐项测量，结果写入 var/bench/，并更新 docs/benchmarks.md。
+    Other options go to the program, as in `kairos bench detector --engines kairos,flink`; what it measures then
+    replaces only its own rows of the kept result.
+
+    逐项测量，结果写入 var/bench/，并更新 docs/benchmarks.md。其余选项原样交给测量程序。
     """
     if name != "all" and name not in BENCHES:
         raise typer.BadParameter(f"want all or one of {', '.join(BENCHES)}")
@@ -85,12 +129,15 @@ def bench(
     measured: dict[str, Any] = {}
     for each in chosen:
         print(f"bench {each.name}: {each.about} ...", file=sys.stderr, flush=True)
-        shown, figures = asyncio.run(run_bench(each, home, quick=quick)) or ("", None)
+        shown, figures = asyncio.run(run_bench(each, home, extra=extra_of(each, context.args, quick=quick))) or (
+            "",
+            None,
+        )
         measured[each.name] = figures
         if figures is None:
             continue
         if not quick:
-            keep_result(home / "bench", each, figures)
+            keep_result(home / "bench", each, figures, is_part=bool(context.args))
         if not as_json:
             print(shown or f"{each.name}: {json.dumps(figures)}")
     if page and not quick and PAGE.parent.is_dir():
@@ -100,14 +147,19 @@ def bench(
     raise typer.Exit(1 if None in measured.values() else 0)
 
 
-async def run_bench(each: Bench, home: Path, *, quick: bool) -> tuple[str, dict[str, Any]] | None:
+def extra_of(each: Bench, given: Sequence[str], *, quick: bool) -> list[str]:
+    """What the program is told beside its own arguments."""
+    return [*(["--quick"] if quick and each.knows_quick else []), *given]
+
+
+async def run_bench(each: Bench, home: Path, *, extra: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     """Run one program, with a stack of its own when it needs one; None when it failed."""
     if not each.needs_stack:
-        return await asyncio.to_thread(run_program, each, home, quick=quick)
+        return await asyncio.to_thread(run_program, each, home, extra=extra)
     stack = StackProcess(home / "bench-run", start=CLOCK_START, jars_dir=home)
     try:
         await stack.open(lambda line: print(f"bench: {line}", file=sys.stderr))
-        return await asyncio.to_thread(run_program, each, stack.var_dir, quick=quick)
+        return await asyncio.to_thread(run_program, each, stack.var_dir, extra=extra)
     except StackFailed as exc:
         print(f"kairos bench: {exc}", file=sys.stderr)
         return None
@@ -115,10 +167,10 @@ async def run_bench(each: Bench, home: Path, *, quick: bool) -> tuple[str, dict[
         await asyncio.to_thread(stack.close)
 
 
-def run_program(each: Bench, var_dir: Path, *, quick: bool) -> tuple[str, dict[str, Any]] | None:
+def run_program(each: Bench, var_dir: Path, *, extra: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     """Run the program; returns what it printed, and the figures of its last line."""
     env = {**os.environ, "KAIROS_VAR_DIR": str(var_dir)}
-    command = [sys.executable, "-m", each.module, *each.args, *(["--quick"] if quick and each.knows_quick else [])]
+    command = [sys.executable, "-m", each.module, *each.args, *extra]
     try:
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, timeout=BENCH_SECONDS, check=False)
         *shown, last = done.stdout.strip().splitlines()
@@ -129,9 +181,12 @@ def run_program(each: Bench, var_dir: Path, *, quick: bool) -> tuple[str, dict[s
     return ("\n".join(shown), figures) if done.returncode == 0 else None
 
 
-def keep_result(folder: Path, each: Bench, figures: dict[str, Any]) -> None:
-    """Write one result beside what it was measured on."""
+def keep_result(folder: Path, each: Bench, figures: dict[str, Any], *, is_part: bool = False) -> None:
+    """Write one result beside what it was measured on. is_part: the other rows of the last result stay."""
     folder.mkdir(parents=True, exist_ok=True)
+    if is_part and (folder / f"{each.name}.json").exists():
+        before = json.loads((folder / f"{each.name}.json").read_text(encoding="utf-8"))["figures"]
+        figures = {**before, **figures}
     result = {
         "name": each.name,
         "about": each.about,
