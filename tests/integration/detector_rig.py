@@ -287,7 +287,7 @@ def moments(bootstrap: str) -> tuple[Moments, int]:
     return found, len(records) - len(found)
 
 
-def shipped_rules() -> OutRecord:
+def shipped_rules(version: int = 1) -> OutRecord:
     """The rule set of this release, as one record."""
     folder = REPOSITORY / "services/detector/rules"
     documents = [
@@ -298,7 +298,7 @@ def shipped_rules() -> OutRecord:
         }
         for path in sorted(folder.glob("*.yaml"))
     ]
-    return rule_set(1, documents=documents)
+    return rule_set(version, documents=documents)
 
 
 def compiled_rules(bootstrap: str, engine: Any) -> dict[int, Any]:

@@ -9,26 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from schemas.codec import decode
-from services.detector.engine_binding import released_engine
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
+from tests.integration.detector_chaos import SESSION, compare, publish_rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
-
-ENGINE = released_engine()
-SESSION = {
-    "DETECTOR_SESSION_SECONDS": "6",
-    "DETECTOR_HEARTBEAT_SECONDS": "2",
-    "DETECTOR_ENGINE": "",
-    "CLOCK": rig.FAST_CLOCK,
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def rules(kafka: KafkaServer) -> None:
-    rig.publish(kafka.bootstrap, rig.RULES, [rig.shipped_rules()])
-    rig.compiled_rules(kafka.bootstrap, ENGINE)  # fills the cache of kernels, so that workers start quickly
+    publish_rules(kafka)
 
 
 @contextmanager
@@ -62,18 +52,6 @@ def wait_until_shared(detectors: list[rig.Detector]) -> None:
         90,
         lambda: "\n".join(f"{each.log.name}: {owned(each)}\n{each.tail()}" for each in detectors),
     )
-
-
-def compare(kafka: KafkaServer) -> None:
-    """Moments of what was applied ⊆ moments found ⊆ moments of the whole log."""
-    applied = rig.group_offsets(kafka.bootstrap, "kairos-detector-applied")
-    found, _ = rig.moments(kafka.bootstrap)
-    rules = rig.compiled_rules(kafka.bootstrap, ENGINE)
-    must = rig.expected_moments(kafka.bootstrap, ENGINE, rules, applied)
-    may = rig.expected_moments(kafka.bootstrap, ENGINE, rules)
-    for wrong, what in ((must - found, "missing"), (found - may, "unexpected")):
-        assert not wrong, f"{len(wrong)} {what}, such as {decode(next(iter(wrong))[2]).record}"
-    assert len(must) > 100
 
 
 def test_from_one_worker_to_four_and_back_while_events_flow(kafka: KafkaServer, tmp_path: Path) -> None:
