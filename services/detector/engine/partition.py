@@ -28,6 +28,8 @@ _CASES_SPARE = 2 * BUFFER_ROWS
 """Rows of the pool that one call of a loop can need beside one per event: an opened episode is a finding."""
 _TEXTS_AT_LEAST = 10_000
 _VISITS_OF_TICK_MAX = 8_192
+_STEP, _MOMENTS_OF_SLICE = 256, 64
+"""Customers of a sweep that are visited at once, and after how many moments it ends: telling them takes most time."""
 
 
 @dataclass
@@ -67,8 +69,16 @@ class Partition:
         return self._visits.pending
 
     def sweep(self, customers_at_most: int) -> Applied:
-        """Let the next customers make the visits that they owe to passed ticks."""
-        return self._visited(*self._visits.of_next(customers_at_most))
+        """Let the next customers make the visits that they owe to passed ticks; fewer when many moments come of it."""
+        applied, left = Applied(), customers_at_most
+        self._counts[:] = 0
+        while left > 0 and len(self._visits) and len(applied.moments) < _MOMENTS_OF_SLICE:
+            slots, since = self._visits.of_next(min(left, _STEP))
+            self._visit(slots, since, applied)
+            self._visits.settle()
+            left -= max(1, len(slots))
+        applied.counts = self._counted()
+        return applied
 
     def owes(self, page: int) -> bool:
         """True while some customer of a page may owe something to a passed tick: it cannot be dumped yet."""
@@ -76,7 +86,12 @@ class Partition:
 
     def sweep_page(self, page: int, customers_at_most: int) -> Applied:
         """The same as `sweep` for the customers of one page."""
-        return self._visited(*self._visits.of_page(page, customers_at_most))
+        applied = Applied()
+        self._counts[:] = 0
+        self._visit(*self._visits.of_page(page, customers_at_most), applied)
+        self._visits.settle()
+        applied.counts = self._counted()
+        return applied
 
     def apply(self, chunk: DecodedChunk, rules: Mapping[int, CompiledRuleSet]) -> Applied:
         """Apply a chunk as a whole; what its ticks ask of customers without events is left to `sweep`.
@@ -223,14 +238,6 @@ class Partition:
             mask = rule_set.mask_at(at, day)
             if mask:
                 self._visits.add_sweep(rule_set, offset, self.tick_now_ms, day, at, mask)
-
-    def _visited(self, slots: Any, since: Any) -> Applied:
-        applied = Applied()
-        self._counts[:] = 0
-        self._visit(slots, since, applied)
-        self._visits.settle()
-        applied.counts = self._counted()
-        return applied
 
     def _visit(self, slots: Any, since: Any, applied: Applied) -> None:
         """Let these customers make all visits of the queue from `since` on."""
