@@ -20,3 +20,22 @@ def told(log: Log, rule_id: str) -> list[tuple[str, int]]:
 def states(log: Log, rule_id: str) -> list[str]:
     """The states of a rule's revisions."""
     return [state for state, _ in told(log, rule_id)]
+
+
+def ends(log: Log, rule_id: str) -> list[str | None]:
+    """Per revision of a rule's moments: None while it is open, else how it ended."""
+    return [m["resolution"] for m in moments_of(log) if m["rule_id"] == rule_id]
+
+
+def observed(moment: dict[str, Any]) -> dict[str, Any]:
+    """What each condition of the evidence observed."""
+    return {
+        each["name"]: each["observed"] if each["observed_text"] is None else each["observed_text"]
+        for each in moment["evidence"]
+    }
+
+
+def only(log: Log, rule_id: str) -> dict[str, Any]:
+    """The only revision of a rule."""
+    (moment,) = [m for m in moments_of(log) if m["rule_id"] == rule_id]
+    return moment
