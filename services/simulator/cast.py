@@ -1,7 +1,7 @@
 """Hands out customers to stories, so that no customer plays in two.
 
 A story's customer is a person of the province with what the story needs changed: hardly calls, no auto-pay, no birthday
-in the span, unless the story says otherwise.
+or anniversary in the span, unless the story says otherwise.
 """
 
 from collections.abc import Sequence
@@ -41,6 +41,7 @@ class Cast:
         assert len(self.stories) < len(self.people), "more stories than reserved customers"
         person = self.people[len(self.stories)]
         defaults: dict[str, Any] = {"weekly_voice_seconds": 0, "auto_pay": False, "birthday": "1980-03-05"}
+        defaults |= {"joined_on": "2016-03-05"}
         return replace(person, **(defaults | changes))
 
     def pens(self, customer: Customer, name: str) -> tuple[Pen, Pen]:

@@ -96,9 +96,13 @@ class Pen:
             counterpart_network="ON_NET",
         )
 
-    def usage(self, at_ms: int, service: str, quantity: int, *, charge_fen: int = 0) -> Event:
+    def usage(
+        self, at_ms: int, service: str, quantity: int, *, charge_fen: int = 0, due_ms: int | None = None, **more: object
+    ) -> Event:
         """Messages or data."""
-        return self.write("usage", at_ms, service=service, quantity=quantity, charge_fen=charge_fen)
+        return self.write(
+            "usage", at_ms, due_ms=due_ms, service=service, quantity=quantity, charge_fen=charge_fen, **more
+        )
 
     def handset(self, at_ms: int, model: str, previous: str | None = None, *, due_ms: int | None = None) -> Event:
         """A change of handset."""
@@ -121,6 +125,29 @@ class Pen:
         """A state of the line."""
         return self.write("line-status", at_ms, due_ms=due_ms, status=status, suspension_expected_at=expected)
 
+    def bill(self, at_ms: int, cycle: str, total_fen: int, *, due_ms: int | None = None, **fields: object) -> Event:
+        """The bill of a month (`YYYY-MM`)."""
+        fee = self.customer.plan_fee_fen
+        return self.write("bill", at_ms, due_ms=due_ms, cycle=cycle, total_fen=total_fen, plan_fee_fen=fee, **fields)
+
+    def order(self, at_ms: int, action: str, category: str, *, due_ms: int | None = None, **fields: object) -> Event:
+        """A service order."""
+        order_id = f"O-{self.prefix}-{self.customer.index}-{self.written}"
+        return self.write(
+            "service-order", at_ms, due_ms=due_ms, order_id=order_id, action=action, category=category, **fields
+        )
+
+    def inquiry(self, at_ms: int, inquiry_id: str, topic: str, state: str, *, due_ms: int | None = None) -> Event:
+        """A question or what became of it."""
+        return self.write(
+            "inquiry", at_ms, due_ms=due_ms, inquiry_id=inquiry_id, topic=topic, channel="APP", state=state
+        )
+
+    def roaming(self, at_ms: int, country: str, state: str, *, due_ms: int | None = None) -> Event:
+        """A landing or a departure."""
+        zone = {"JP": "Asia/Tokyo", "TH": "Asia/Bangkok", "CN": "Asia/Shanghai"}[country]
+        return self.write("roaming", at_ms, due_ms=due_ms, country=country, state=state, time_zone=zone)
+
     def profile(self, at_ms: int, *, due_ms: int | None = None, **changes: object) -> Event:
         """The customer record."""
         return self.write("customer", at_ms, due_ms=due_ms, **(customer_fields(self.customer) | changes))
@@ -135,7 +162,7 @@ def customer_fields(customer: Customer) -> Body:
         "brand": customer.brand,
         "plan_id": customer.plan_id,
         "plan_fee_fen": customer.plan_fee_fen,
-        "plan_voice_seconds": 18_000,
+        "plan_voice_seconds": customer.plan_voice_seconds,
         "plan_data_kib": 20 * 1024 * 1024,
         "plan_sms": 100,
         "area": f"{customer.city}-{customer.index % 7 + 1}",
@@ -146,6 +173,8 @@ def customer_fields(customer: Customer) -> Body:
         "owner_manager_id": customer.owner_manager_id,
         "deputy_manager_id": customer.deputy_manager_id,
         "auto_pay": customer.auto_pay,
+        "contract_ends_on": customer.contract_ends_on,
+        "active_categories": list(customer.active_categories) or None,
         "agreed_channels": ["CALL", "SMS"],
         "quiet_windows": list(customer.quiet_windows) or None,
         "language": customer.language,

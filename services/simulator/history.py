@@ -17,6 +17,8 @@ from services.simulator.span import HISTORY_WEEKS, Span
 BALANCE_FEN = (8_000, 30_000)
 # A customer who hardly calls stays below this in every week, seconds; a weekly baseline of 1,800 is out of reach.
 LIGHT_WEEK_SECONDS = 240
+# Data of a week stays below the least mean (512,000 KiB) that a jump or fall is judged by.
+WEEK_DATA_KIB_MAX = 300_000
 HANDSET_MODELS = ("Aster 4", "Birch X", "Cedar 9", "Dahlia Pro", "Elm Mini", "Fir Max")
 HANDSET_RATIO = 0.15
 OLD_COMPLAINT_RATIO = 0.04
@@ -64,7 +66,7 @@ def talking_week(pen: Pen, monday: date, *, seconds: int, random: Random) -> Ite
 def other_use(pen: Pen, monday: date, random: Random) -> Iterator[Event]:
     """Data, and sometimes messages, of a week."""
     yield pen.usage(
-        random_time(random, monday), "DATA", random.randrange(1_000, 900_000), charge_fen=random.randrange(30)
+        random_time(random, monday), "DATA", random.randrange(1_000, WEEK_DATA_KIB_MAX), charge_fen=random.randrange(30)
     )
     if random.random() < 0.3:
         yield pen.usage(random_time(random, monday), "SMS", random.randrange(1, 5), charge_fen=10)
@@ -138,7 +140,7 @@ def inquiry(pen: Pen, at_ms: int, random: Random) -> Event:
         "inquiry",
         at_ms,
         inquiry_id=f"Q-{pen.prefix}-{pen.customer.index}-{pen.written}",
-        topic=random.choice(("FEE", "TARIFF", "COVERAGE")),
+        topic=random.choice(("OTHER", "TARIFF", "COVERAGE")),
         channel=random.choice(("APP", "WEB", "HOTLINE")),
         state="COMPLETED",
     )

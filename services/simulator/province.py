@@ -31,6 +31,8 @@ FIRST_CUSTOMER_ID = 8_100_000_000_000_000
 ID_STRIDE = 7_919_317
 HEAVY_TALKER_RATIO = 0.4
 AUTO_PAY_RATIO = 0.3
+# Services that everybody has, so that ordering one of them is no first time.
+USUAL_CATEGORIES = ("VOICE_PLAN", "DATA_PACK", "TV", "MUSIC", "SECURITY", "BROADBAND")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,9 @@ class Customer:
     # Mean voice seconds of a week; 0 = hardly ever calls.
     weekly_voice_seconds: int = 0
     has_profile: bool = True
+    plan_voice_seconds: int = 60_000
+    contract_ends_on: str | None = None
+    active_categories: tuple[str, ...] = USUAL_CATEGORIES
     # Further fields of the customer record, of which the risk card takes some.
     attributes: tuple[tuple[str, str], ...] = ()
 

@@ -9,6 +9,7 @@ from services.simulator.events import Event, Pen, sent_again
 from services.simulator.province import Customer
 from services.simulator.span import Span
 from services.simulator.stories.beats import beat
+from services.simulator.stories.found import found_at
 from services.simulator.truth import Truth, expected
 
 RULE = "AN4"
@@ -60,7 +61,8 @@ def just_below(cast: Cast) -> None:
     customer = cast.take()
     _, pen = cast.pens(customer, "an4/arrears")
     low = at_beat(pen, cast.span, 1, 0, -500)
-    cast.tell("an4/arrears", customer, live=[low], truth=[found(low, "negative balance")])
+    truth = [found(low, "negative balance"), found_at(low, "AN11", "arrears, too")]
+    cast.tell("an4/arrears", customer, live=[low], truth=truth)
 
 
 def exactly_at(cast: Cast) -> None:
@@ -151,6 +153,8 @@ def spends_much(cast: Cast) -> None:
         past, pen = cast.pens(customer, name)
         low = at_beat(pen, cast.span, 0, 0, fen)
         truth = [found(low, "below twice the mean daily spend")] if fen < 2 * SPEND_FEN_A_DAY else []
+        if cast.span.days > 7:
+            truth.append(expected(customer.customer_id, "AN3", cast.span.day(7), "spends nothing any more"))
         cast.tell(name, customer, history=list(spend(past, cast.span, days=28)), live=[low], truth=truth)
 
 

@@ -5,6 +5,7 @@ from services.simulator.cast import Cast
 from services.simulator.events import Event, sent_again
 from services.simulator.stories import an4
 from services.simulator.stories.beats import beat
+from services.simulator.stories.found import found_at
 from services.simulator.truth import Truth, expected
 
 RULE = "NS2"
@@ -77,7 +78,8 @@ def forecast_only(cast: Cast) -> None:
     _, pen = cast.pens(customer, "ns2/forecast")
     expected_at = cast.span.at(1) + local_time.DAY_MS
     active = pen.line_status(beat(cast.span, 1), "ACTIVE", due_ms=cast.span.at(1), expected=expected_at)
-    cast.tell("ns2/forecast", customer, live=[active])
+    near = found_at(active, "AN11", "a suspension within 72 hours is arrears' matter", final_state="RESOLVED")
+    cast.tell("ns2/forecast", customer, live=[active], truth=[near])
 
 
 def overtaken(cast: Cast) -> None:
