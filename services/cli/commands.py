@@ -26,6 +26,7 @@ GROUPS = {
 }
 
 _STACK = "services.stack.commands"
+_STORED = "services.detector.stored"
 COMMANDS = {
     command.name: command
     for command in (
@@ -43,6 +44,7 @@ COMMANDS = {
             "workbench", "services.workbench_api.commands", "app", SERVICES, "offer tasks to managers", "坐席任务服务"
         ),
         Command("manager", "services.manager.commands", "app", WORK, "work as a phone manager", "电话经理终端"),
+        Command("archive", f"{_STORED}.archive_commands", "app", SERVICES, "keep the log as Parquet", "事件归档"),
         Command("rules", "services.detector.rules_commands", "app", JOBS, "check and publish rules", "检查与发布规则"),
         Command("risk", "services.risk.commands", "app", JOBS, "fit the risk scorecard", "离网风险评分卡"),
         Command(

@@ -14,7 +14,8 @@ import typer
 from services.detector.catalogue import catalogue
 from services.detector.catalogue_pages import html, markdown
 from services.detector.engine.errors import RuleError
-from services.detector.rule_files import SHIPPED, read_documents
+from services.detector.rules_diff_commands import diff
+from services.detector.rules_files import SHIPPED, read_documents
 from services.detector.stored.backtest_commands import backtest
 
 RULES_TOPIC = "kairos.rules.v1"
@@ -34,6 +35,7 @@ class Published:
 
 
 app.command()(backtest)
+app.command()(diff)
 
 
 @app.callback()

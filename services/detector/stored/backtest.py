@@ -55,7 +55,7 @@ class Backtest:
         """Apply a log with its own control records; beyond its end the clock goes on to the end of the span."""
         until = self._span.until_ms
         for chunk in chunks:
-            read, is_cut = chunk.events, False
+            read, is_cut = chunk.next_offset - chunk.first_offset, False
             if is_draft:
                 chunk = drafted(chunk, from_start=from_start)
             if until is not None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,29 +10,35 @@ import typer
 
 from schemas.json_form.checks import date_of, instant_ms
 from services.detector.engine.errors import RuleError
-from services.detector.rule_files import SHIPPED, laid_over, read_documents
+from services.detector.rules_files import SHIPPED, laid_over, read_documents
 
 _LOCAL_MIDNIGHT = "T00:00:00+08:00"
+EXIT_REFUSED, EXIT_UNAVAILABLE = 2, 3
+
+RULES = typer.Option("--rules", help="Drafts: laid over what ships, by file name and rule id.", show_default=False)
+ONLY = typer.Option("--only", help="The files of --rules alone, without the shipped ones.")
+BOOTSTRAP = typer.Option(envvar="KAIROS_KAFKA_BOOTSTRAP", help="Kafka brokers.")
+FROM_START = typer.Option("--from-start", help="A draft holds from the log's first tick, announced there or not.")
 
 
 def backtest(
     events: Annotated[
-        list[Path], typer.Option("--events", help="NDJSON lines of events. More files may follow.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Option("--events", help="NDJSON lines of events, or an archive's folder. More files may follow."),
+    ] = None,
     more: Annotated[
         list[Path] | None, typer.Argument(help="Further files, after --events.", show_default=False)
     ] = None,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="The event log of the brokers; behind an archive, what it does not have.")
+    ] = False,
     customers: Annotated[
         list[Path] | None,
         typer.Option("--customers", help="NDJSON of customer records that were known at the beginning."),
     ] = None,
-    rules: Annotated[
-        Path | None,
-        typer.Option(
-            "--rules", help="Drafts: laid over the shipped rules, by file name and rule id.", show_default=False
-        ),
-    ] = None,
-    only: Annotated[bool, typer.Option("--only", help="The files of --rules alone, without the shipped ones.")] = False,
+    rules: Annotated[Path | None, RULES] = None,
+    only: Annotated[bool, ONLY] = False,
+    from_start: Annotated[bool, FROM_START] = False,
     from_: Annotated[
         str, typer.Option("--from", help="Tell moments found from then on; what was before only fills state.")
     ] = "",
@@ -45,31 +51,47 @@ def backtest(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", help="Where refused lines go. Default: OUT with .rejects.ndjson.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Partitions of a log to run at a time.")] = 1,
     managers: Annotated[int, typer.Option(help="Phone managers of the province.")] = 1_250,
     contacts: Annotated[int, typer.Option("--contacts-per-manager", help="Contacts of one manager in a day.")] = 60,
+    bootstrap: Annotated[str, BOOTSTRAP] = "127.0.0.1:9092",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run the live engine over stored events, the clock included, and write every moment it finds.
+
+    Over lines the clock ticks each minute; over a log, as it did when it was live, and then on to --until. Without
+    --rules a log is run with the rule sets that it announces, lines with those that ship.
 
     用线上引擎回放已存事件（含时钟），输出每个时刻的每个版本。
     """
     from services.detector.stored.backtest import Span
     from services.detector.stored.capacity import Capacity
-    from services.detector.stored.jobs import NothingToRun, draft_rules, run_lines
-    from services.detector.stored.telling import Teller, show_result
+    from services.detector.stored.jobs import run_lines, run_log
+    from services.detector.stored.progress import Teller
+    from services.detector.stored.telling import show_result
+    from services.transport.errors import TransportError
 
     started = time.monotonic()
     rejects = rejects or out.with_name(f"{out.stem}.rejects.ndjson")
+    paths = [*(events or []), *(more or [])]
     try:
         span = Span(parse_instant(from_, "--from"), parse_instant(until, "--until"))
         capacity = Capacity(managers, contacts)
-        compiled = draft_rules(draft_documents(rules, only=only), "draft@0" if rules else "shipped@0")
+        source = log_source(paths, kafka=kafka, bootstrap=bootstrap)
         with Teller(quiet=as_json) as teller:
-            result = run_lines(
-                [*events, *(more or [])], customers or [], compiled, span=span, out=out, rejects=rejects,
-                tell=teller.tell,
-            )  # fmt: skip
-    except (RuleError, NothingToRun, ValueError, OSError) as fault:
+            if source is None:
+                compiled = draft_spec(rules, only=only, from_start=from_start).compiled()
+                result = run_lines(
+                    paths, customers or [], compiled, span=span, out=out, rejects=rejects, tell=teller.tell
+                )
+            elif customers:
+                raise ValueError("--customers goes with lines; a log holds its customers")
+            else:
+                spec = log_spec(source, rules, only=only, from_start=from_start)
+                result = run_log(source, spec, span=span, out=out, jobs=jobs, tell=teller.tell)
+    except TransportError as away:
+        refuse(str(away), as_json=as_json, code=EXIT_UNAVAILABLE)
+    except _refusals() as fault:
         refuse(str(fault), as_json=as_json)
     show_result(
         result, capacity, seconds=time.monotonic() - started, out=out, rejects=rejects if result.refused else None,
@@ -77,10 +99,41 @@ def backtest(
     )  # fmt: skip
 
 
-def draft_documents(directory: Path | None, *, only: bool) -> Mapping[str, str]:
-    """Return the documents to run with: what ships, with a draft laid over it; raises RuleError."""
+def log_source(paths: Sequence[Path], *, kafka: bool, bootstrap: str) -> Any:
+    """Return the log that is meant, None for lines; raises ValueError."""
+    from services.detector.stored.sources import LogSource
+
+    folders = [path for path in paths if path.is_dir()]
+    if not paths and not kafka:
+        raise ValueError("want --events PATH, an archive's folder or files of lines, or --kafka")
+    if len(folders) > 1 or (folders and len(paths) > 1) or (kafka and len(folders) != len(paths)):
+        raise ValueError("want one archive, or --kafka, or both, or files of lines")
+    if not folders and not kafka:
+        return None
+    return LogSource(archive=folders[0] if folders else None, bootstrap=bootstrap if kafka else "")
+
+
+def draft_spec(directory: Path | None, *, only: bool, from_start: bool) -> Any:
+    """Return the rules to run with: what ships, with a draft laid over it; raises RuleError."""
+    from services.detector.stored.jobs import RulesSpec
+
     if directory is None:
-        return read_documents(SHIPPED)
+        return RulesSpec(draft=read_documents(SHIPPED), version="shipped@0", from_start=from_start)
+    return RulesSpec(draft=draft_documents(directory, only=only), version="draft@0", from_start=from_start)
+
+
+def log_spec(source: Any, directory: Path | None, *, only: bool, from_start: bool) -> Any:
+    """Return the rules for a log: a draft, else what it announces, else what ships; raises RuleError."""
+    from services.detector.stored.jobs import RulesSpec
+
+    announced = source.rule_sets() if directory is None else {}
+    if announced:
+        return RulesSpec(announced=announced)
+    return draft_spec(directory, only=only, from_start=from_start)
+
+
+def draft_documents(directory: Path, *, only: bool) -> Mapping[str, str]:
+    """Return the documents of a draft, laid over what ships; raises RuleError."""
     draft = read_documents(directory)
     return draft if only else laid_over(draft, read_documents(SHIPPED))
 
@@ -97,10 +150,20 @@ def parse_instant(text: str, option: str) -> int | None:
     return found
 
 
-def refuse(why: str, *, as_json: bool) -> Any:
+def refuse(why: str, *, as_json: bool, code: int = EXIT_REFUSED) -> Any:
     """Say why nothing is done, and end."""
     if as_json:
-        print(json.dumps({"ok": False, "error": why}, ensure_ascii=False))
+        typer.echo(json.dumps({"ok": False, "error": why}, ensure_ascii=False))
     else:
         typer.echo(why, err=True)
-    raise typer.Exit(2)
+    raise typer.Exit(code)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from services.detector.engine.errors import RulesNotLoaded
+    from services.detector.errors import DetectorError
+    from services.detector.stored.archive_layout import ArchiveBroken
+    from services.detector.stored.jobs import NothingToRun
+    from services.detector.stored.sources import SourceTorn
+
+    return (RuleError, ValueError, OSError, RulesNotLoaded, DetectorError, ArchiveBroken, NothingToRun, SourceTorn)

@@ -1,21 +1,26 @@
 """A backtest from its options to its result: which source, which rules, what is written where."""
 
 import contextlib
+import multiprocessing
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import polars as pl
 
+from services.detector.engine.errors import RuleError
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
 from services.detector.stored.backtest import Backtest, Span
 from services.detector.stored.capacity import Tally
 from services.detector.stored.columns import windows
 from services.detector.stored.moment_lines import moment_line
 from services.detector.stored.ndjson import Refused, Tables, read_lines
+from services.detector.stored.sources import LogSource, Part
 from services.detector.stored.ticking import DRAFT
 
 Progress = Callable[[str, int, int], object]
@@ -45,6 +50,15 @@ class Result:
         self.poison += run.poison
         self.customers += run.partition.customers
         self.clock_ms = max(self.clock_ms, run.partition.tick_now_ms)
+
+    def join(self, other: "Result") -> None:
+        """Add another partition's result."""
+        self.applied.update(other.applied)
+        self.counts.update(other.counts)
+        self.poison += other.poison
+        self.customers += other.customers
+        self.clock_ms = max(self.clock_ms, other.clock_ms)
+        self.tally.join(other.tally)
 
 
 class NothingToRun(Exception):
@@ -112,6 +126,97 @@ def run_lines(
         result.add(run)
     result.apply_seconds = time.monotonic() - started
     return result
+
+
+@dataclass(frozen=True)
+class RulesSpec:
+    """Which rules a log is run with; may be handed to another process.
+
+    announced: the sets as published, by offset: each holds from where the log announces it. Else the one draft.
+    """
+
+    draft: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    from_start: bool = False
+    announced: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+
+    def compiled(self) -> dict[int, CompiledRuleSet]:
+        """Return the sets by offset; raises RuleError for a draft. A published set that is not right is left out."""
+        if not self.announced:
+            return draft_rules(self.draft, self.version)
+        found, keys = {}, set()
+        for offset, fields in sorted(self.announced.items()):
+            if fields["key"] not in keys:
+                keys.add(fields["key"])
+                documents = {each["path"]: each["text"] for each in fields["documents"]}
+                with contextlib.suppress(RuleError):
+                    version = f"{fields['rule_set']}@{fields['version']}"
+                    found[offset] = compile_rule_set(documents, version, fields["effective_from"])
+        return found
+
+
+def run_log(
+    source: LogSource, rules: RulesSpec, *, span: Span, out: Path, jobs: int, tell: Progress
+) -> Result:  # fmt: skip
+    """Run over a log, its partitions one after the other or in so many processes. Raises SourceTorn, TransportError."""
+    result, started = Result(), time.monotonic()
+    parts = [part for part in source.parts() if part.next_offset > part.first_offset]
+    total, done = sum(part.next_offset - part.first_offset for part in parts), 0
+    files = {part.number: out.with_name(f".{out.name}.{part.number}") for part in parts}
+
+    def on_records(count: int) -> None:
+        nonlocal done
+        done += count
+        tell("records", done, total)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if jobs > 1 and len(parts) > 1:
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(jobs, len(parts)), mp_context=spawn) as pool:
+                running = {
+                    pool.submit(run_part, source, part, rules, span=span, out=files[part.number]): part
+                    for part in parts
+                }
+                for each in as_completed(running):
+                    result.join(each.result())
+                    on_records(running[each].next_offset - running[each].first_offset)
+        else:
+            compiled = rules.compiled() if parts else {}
+            for part in parts:
+                result.join(_run_part(source, part, compiled, rules, span=span, out=files[part.number], on=on_records))
+        _join_files(list(files.values()), out)
+    finally:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+    result.apply_seconds = time.monotonic() - started
+    return result
+
+
+def run_part(source: LogSource, part: Part, rules: RulesSpec, *, span: Span, out: Path) -> Result:
+    """Run one partition in a process of its own."""
+    return _run_part(source, part, rules.compiled(), rules, span=span, out=out, on=lambda _: None)
+
+
+def _run_part(
+    source: LogSource, part: Part, compiled: Mapping[int, CompiledRuleSet], rules: RulesSpec, *, span: Span, out: Path,
+    on: Callable[[int], object],
+) -> Result:  # fmt: skip
+    result = Result()
+    with MomentFile(out, result.tally) as file:
+        run = Backtest(part.number, part.first_offset, compiled, span=span, take=file.take)
+        run.run_log(source.chunks(part), is_draft=not rules.announced, from_start=rules.from_start, on_chunk=on)
+        result.add(run)
+    return result
+
+
+def _join_files(parts: Sequence[Path], out: Path) -> None:
+    joined = out.with_name(f".{out.name}.part")
+    with joined.open("wb") as whole:
+        for path in parts:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole, _WRITE_BYTES)
+    joined.replace(out)
 
 
 def _read(paths: Sequence[Path], customers: Sequence[Path], rejects: Path, tell: Progress) -> Tables:

@@ -1,7 +1,6 @@
-"""What a person sees of a job over stored events: a progress bar, tables at the end, or one JSON object."""
+"""What a backtest found, for people: tables; for programs: one JSON object."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,44 +8,12 @@ from typing import Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from services.detector.stored.capacity import Capacity, Fit, fit
 from services.detector.stored.jobs import Result
 
-_PLAIN_SECONDS: Final = 5.0
 _DAYS_SHOWN: Final = 31
-
-
-class Teller:
-    """A bar on a terminal, a line every few seconds elsewhere; always on stderr."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} / {task.total:,.0f}"),
-            TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
-        )  # fmt: skip
-        self._is_plain = not quiet and not console.is_terminal
-        self._tasks: dict[str, Any] = {}
-        self._said_at = time.monotonic()
-
-    def tell(self, what: str, done: int, total: int) -> None:
-        """Show how much of something is done."""
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
-        if self._is_plain and time.monotonic() - self._said_at > _PLAIN_SECONDS:
-            self._said_at = time.monotonic()
-            typer.echo(f"{what}: {done:,} of {total:,}", err=True)
-
-    def __enter__(self) -> "Teller":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 def show_result(

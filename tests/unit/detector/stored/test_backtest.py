@@ -99,7 +99,7 @@ def test_moments_before_from_fill_state_only(tmp_path: Path, wanted: list[dict[s
 
 
 def test_a_draft_lies_over_what_ships(tmp_path: Path) -> None:
-    from services.detector.rule_files import SHIPPED
+    from services.detector.rules_files import SHIPPED
 
     events, out, draft = tmp_path / "events.ndjson", tmp_path / "moments.ndjson", tmp_path / "draft"
     events.write_text(lines_of(a_log().entries), encoding="utf-8")

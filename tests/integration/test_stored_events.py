@@ -1,0 +1,178 @@
+"""The archive under kill -9, and backtests over it, over Kafka and over lines: exactly the moments of the live run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.codec import decode
+from services.detector.stored.archive_layout import Archive
+from services.detector.stored.archive_writer import faults_of
+from services.detector.stored.moment_lines import moment_fields
+from services.stack.kafka_server import KafkaServer
+from tests.integration.detector_rig import (
+    EVENTS,
+    FAST_CLOCK,
+    MOMENTS,
+    PARTITIONS,
+    REPOSITORY,
+    RULES,
+    LifeFeed,
+    business_ms,
+    log_ends,
+    publish,
+    read_topic,
+    running,
+    shipped_rules,
+    wait_until,
+    wait_until_applied,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def lived(kafka: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> KafkaServer:
+    """A log with a few days of life, undecodable records in it, and the moments that a live detector found."""
+    feed = LifeFeed(seed=21, customers=50)
+    publish(kafka.bootstrap, RULES, [shipped_rules()])
+    with running(kafka.bootstrap, tmp_path_factory.mktemp("log"), CLOCK=FAST_CLOCK, DETECTOR_ENGINE="") as detector:
+        detector.wait_until_ready(120)
+        ends = business_ms() + 30 * 3_600_000  # past midnight, and past the morning's rules
+        while business_ms() < ends:
+            publish(kafka.bootstrap, EVENTS, feed.batch(100))
+        from services.transport.kafka_producer import OutRecord
+
+        publish(kafka.bootstrap, EVENTS, [OutRecord(b"7", b"nonsense")], partition=1)
+        wait_until_applied(kafka.bootstrap)
+        assert detector.stop() == 0, detector.tail()
+    return kafka
+
+
+@pytest.fixture(scope="module")
+def wanted(lived: KafkaServer) -> set[str]:
+    """The moments of the live run, as lines have them."""
+    moments = [decode(record.value).record for each in read_topic(lived.bootstrap, MOMENTS).values() for record in each]
+    assert {"AN1", "AN4", "NS2"} <= {moment["rule_id"] for moment in moments}
+    return {_canonical(moment_fields(moment)) for moment in moments}
+
+
+@pytest.fixture(scope="module")
+def archive(lived: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log in Parquet, by processes that were killed at random until one came to the end."""
+    folder, rng = tmp_path_factory.mktemp("archive"), random.Random(8)
+    for _ in range(4):
+        process = _archive(lived.bootstrap, folder)
+        try:
+            _wait_for_one_more(process, folder)
+            time.sleep(rng.uniform(0, 0.2))  # somewhere in its work
+        finally:
+            process.send_signal(signal.SIGKILL)
+            _, err = process.communicate(timeout=10)
+        assert process.returncode in (0, -signal.SIGKILL), err
+    last = _archive(lived.bootstrap, folder)
+    out, err = last.communicate(timeout=120)
+    assert last.returncode == 0, err
+    assert json.loads(out)["ok"] is True
+    return folder
+
+
+def test_every_offset_is_archived_once(lived: KafkaServer, archive: Path) -> None:
+    kept = Archive(archive)
+    ends = log_ends(lived.bootstrap)
+    assert kept.partitions() == list(range(PARTITIONS))
+    for number, end in ends.items():
+        stretches = kept.stretches(number)
+        assert (stretches[0].first_offset, stretches[-1].next_offset) == (0, end)
+        assert faults_of(kept, number) == []
+    assert len(kept.rule_sets()) == 1
+    assert sum(stretch.counts.get("poison", 0) for n in ends for stretch in kept.stretches(n)) == 1
+
+
+def test_a_backtest_of_the_archive_finds_the_moments_of_the_live_run(
+    archive: Path, wanted: set[str], tmp_path: Path
+) -> None:
+    assert _backtest(tmp_path, "--events", str(archive)) == wanted
+    assert _backtest(tmp_path, "--events", str(archive), "--jobs", "2") == wanted
+
+
+def test_a_backtest_of_the_log_finds_the_moments_of_the_live_run(
+    lived: KafkaServer, archive: Path, wanted: set[str], tmp_path: Path
+) -> None:
+    assert _backtest(tmp_path, "--kafka", "--bootstrap", lived.bootstrap) == wanted
+    both = _backtest(tmp_path, "--events", str(archive), "--kafka", "--bootstrap", lived.bootstrap)
+    assert both == wanted
+
+
+def test_a_backtest_of_lines_finds_the_moments_of_the_live_run(
+    lived: KafkaServer, wanted: set[str], tmp_path: Path
+) -> None:
+    found: set[str] = set()
+    for number, records in read_topic(lived.bootstrap, EVENTS).items():
+        path = tmp_path / f"{number}.ndjson"
+        path.write_text("\n".join(_lines(records)), encoding="utf-8")
+        found |= _backtest(tmp_path, "--events", str(path))
+    assert {line.replace("shipped@0", "province@1") for line in found} == wanted
+
+
+def _lines(records: list[Any]) -> Iterator[str]:
+    """The records of a partition as lines, control records among them."""
+    for record in records:
+        if record.value == b"nonsense":
+            continue
+        found = decode(record.value)
+        if found.name.endswith("Tick"):
+            yield json.dumps({"kind": "tick", "now": found.record["now"], "rules_offset": found.record["rules_offset"]})
+            continue
+        kind = {"HandsetChangeEvent": "handset-change", "LineStatusEvent": "line-status"}.get(
+            name := found.name.rpartition(".")[2], name.removesuffix("Event").lower()
+        )
+        fields = {key: value for key, value in found.record.items() if value not in (None, [], {}, "UNKNOWN")}
+        yield json.dumps({"kind": kind, **fields})
+
+
+def _wait_for_one_more(process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    """Wait until one more stretch is committed, or the process is at its end."""
+    before = len(list(folder.glob("committed/*/*.json")))
+    wait_until(lambda: process.poll() is not None or len(list(folder.glob("committed/*/*.json"))) > before, 120)
+
+
+def _archive(bootstrap: str, folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", "archive", "--until-end", "--json"],
+        cwd=REPOSITORY,
+        env={
+            **{key: value for key, value in os.environ.items() if key[:7] != "KAIROS_" or key == "KAIROS_CACHE_DIR"},
+            "KAIROS_KAFKA_BOOTSTRAP": bootstrap,
+            "KAIROS_ARCHIVE_DIR": str(folder),
+            "KAIROS_ARCHIVE_BATCH_RECORDS": "200",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _backtest(folder: Path, *arguments: str) -> set[str]:
+    out = folder / "moments.ndjson"
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "rules", "backtest", *arguments, "--out", str(out), "--json"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert json.loads(done.stdout)["revisions"] == len(lines)
+    return {_canonical(moment) for moment in lines}
+
+
+def _canonical(moment: dict[str, Any]) -> str:
+    return json.dumps(moment, sort_keys=True)
