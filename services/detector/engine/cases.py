@@ -156,14 +156,15 @@ def newest_swap(st: Any, s: Any, pool: Any, until: Any) -> Any:
 
 
 @kernel
-def swaps_between(st: Any, s: Any, pool: Any, first: Any, last: Any) -> Any:
-    """Return how many handset changes happened on the local days first..last."""
+def swaps_until(st: Any, s: Any, pool: Any, of: Any, days: Any) -> Any:
+    """Return how many handset changes happened on the so many local days that end with that of change `of`."""
     count = 0
+    last = local_day(get64(pool, of, SWAP_AT))
     row = np.int64(st[s, CASES])
     while row != 0:
         if pool[row, TYPE] == SWAP:
             day = local_day(get64(pool, row, SWAP_AT))
-            if first <= day <= last:
+            if last - days < day <= last:
                 count += 1
         row = np.int64(pool[row, NEXT])
     return count

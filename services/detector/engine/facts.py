@@ -166,7 +166,7 @@ def _complaints(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
 def _swaps(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
     only(given, "handset_changes")
     days = integer(given, "handset_changes", None, 400)
-    return Typed(f"np.float64(swaps_between(st, s, pool, day - {days}, day))", "number", "count")
+    return Typed(f"np.float64(swaps_until(st, s, pool, case, {days}))", "number", "count")
 
 
 def _open(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed:

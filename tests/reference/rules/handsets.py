@@ -24,7 +24,8 @@ class FT2(Rule):
         newest = max(known, key=order)
         changed = newest["occurred_at"]
         unseen = days_unseen(swaps, newest)
-        changes = sum(day - days(7) <= local_date(each["occurred_at"]) <= day for each in swaps)
+        changed_on = local_date(newest["occurred_at"])
+        changes = sum(changed_on - days(6) <= local_date(each["occurred_at"]) <= changed_on for each in swaps)
         lacking = (set(newest["capabilities"]) - set(view.profile["plan_capabilities"])) & CAPABILITIES
         stable, long_ago, tester, fresh = (
             view.limit(self.id, name) for name in ("stable_hours", "unseen_days", "tester_changes", "fresh_days")

@@ -130,6 +130,17 @@ def test_ft2_three_changes_in_seven_days_are_a_testers(swaps: int, found: list[s
     assert states(log, "FT2") == found
 
 
+@pytest.mark.parametrize(("first", "found"), [(0, []), (1, ["RAISED"])])
+def test_ft2_a_tester_is_one_on_the_days_after_the_last_change_too(first: int, found: list[str]) -> None:
+    log = Log()
+    log.profile(START)
+    log.tick(START)
+    for number, day in enumerate((0, 1, 6 + first)):
+        handset(log, START + day * DAY, f"Test {number}", history=number < 2)
+    daily(log, 16)
+    assert states(log, "FT2") == found
+
+
 @pytest.mark.parametrize(("days", "found"), [(180, []), (181, ["RAISED"])])
 def test_ft2_a_model_in_use_within_180_days_is_not_new(days: int, found: list[str]) -> None:
     log = Log()
