@@ -6,11 +6,13 @@ call costs two nanoseconds; it passes whole numbers only.
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
-from numba import carray, types  # type: ignore[attr-defined]
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
+from services.detector.engine.findings import INTEGERS, NUMBERS_MAX
 from services.detector.engine.jit import inlined
 from services.detector.engine.layout import CASE_WORDS, WORDS
 
@@ -51,75 +53,98 @@ def _call_quick(_: Any, code: Any, frame: Any, p: Any, s: Any, case: Any, at: An
     return _call((code, frame, p, s, case, at, day))
 
 
-def _pointer(item: Any) -> Any:
-    def typed(_: Any, address: Any) -> Any:
+def _view(context: Any, builder: Any, type_: Any, address: Any, shape: list[Any]) -> Any:
+    """Return an array over memory that somebody else owns. shape: rows, and columns where it has them."""
+    make: Any = context.make_array(type_)
+    array = make(context, builder)
+    size = ir.Constant(ir.IntType(64), context.get_abi_sizeof(context.get_data_type(type_.dtype)))
+    strides = [size] if len(shape) == 1 else [builder.mul(shape[1], size), size]
+    data = builder.inttoptr(address, context.get_data_type(type_.dtype).as_pointer())
+    populate: Any = populate_array
+    populate(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+    return array._getvalue()
+
+
+def _word_of(builder: Any, frame: Any, which: Any) -> Any:
+    words = builder.inttoptr(frame, ir.IntType(64).as_pointer())
+    return builder.load(builder.gep(words, [which]))
+
+
+def _whole(number: int) -> Any:
+    return ir.Constant(ir.IntType(64), number)
+
+
+def _table_of(item: Any, which: int, columns: int) -> Any:
+    """An intrinsic (frame) → the table of a frame whose columns are known."""
+
+    def typed(_: Any, frame: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+            address = _word_of(builder, arguments[0], _whole(which))
+            return _view(context, builder, signature.return_type, address, [_whole(_ROWS), _whole(columns)])
 
-        to_item: Any = types.CPointer
-        return to_item(item)(types.int64), generate
+        return types.Array(item, 2, "C")(types.int64), generate
 
-    return typed
+    return intrinsic(typed)
 
 
+def _integers_of(_: Any, frame: Any, which: Any, rows: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _word_of(builder, arguments[0], arguments[1])
+        return _view(context, builder, signature.return_type, address, [arguments[2]])
+
+    return types.Array(types.int64, 1, "C")(types.int64, types.int64, types.int64), generate
+
+
+def _parameters_of(_: Any, address: Any, rows: Any, columns: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _view(context, builder, signature.return_type, arguments[0], [arguments[1], arguments[2]])
+
+    return types.Array(types.float64, 2, "C")(types.int64, types.int64, types.int64), generate
+
+
+def _set_table(_: Any, frame: Any, which: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        words = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        builder.store(arguments[2], builder.gep(words, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+def _new_frame(_: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        words = ir.ArrayType(ir.IntType(64), FRAME_WORDS)
+        allocate: Any = cgutils.alloca_once
+        return builder.ptrtoint(allocate(builder, words), ir.IntType(64))
+
+    return types.int64(), generate
+
+
+new_frame: Any = intrinsic(_new_frame)
+"""new_frame(): the address of a frame that lasts as long as the function that asks; only for entries, not for what is
+compiled into them."""
 call_judge: Any = intrinsic(_call_judge)
 call_quick: Any = intrinsic(_call_quick)
-_whole_numbers: Any = intrinsic(_pointer(types.int64))
-_words: Any = intrinsic(_pointer(types.int32))
-_numbers: Any = intrinsic(_pointer(types.float64))
+records_of: Any = _table_of(types.int32, AT_RECORDS, WORDS)
+pool_of: Any = _table_of(types.int32, AT_POOL, CASE_WORDS)
+findings_of: Any = _table_of(types.int64, AT_OUT, INTEGERS)
+figures_of: Any = _table_of(types.float64, AT_OUTF, NUMBERS_MAX)
+"""Of a frame: records of customers, pool of cases, integers and numbers of findings."""
+integers_of: Any = intrinsic(_integers_of)
+"""integers_of(frame, which, rows): AT_META, AT_COUNTS or AT_CALENDAR."""
+parameters_of: Any = intrinsic(_parameters_of)
+"""parameters_of(address, rows, columns): the values of one rule."""
+set_table: Any = intrinsic(_set_table)
+"""set_table(frame, which, address): another table, which must stay there as long as the frame is used."""
 
 
 @inlined
-def table_at(frame: Any, which: Any) -> Any:
-    """Return where a table begins."""
-    return carray(_whole_numbers(frame), (FRAME_WORDS,))[which]
-
-
-@inlined
-def records_of(frame: Any) -> Any:
-    """Return the records of customers."""
-    return carray(_words(table_at(frame, AT_RECORDS)), (_ROWS, WORDS))
-
-
-@inlined
-def pool_of(frame: Any) -> Any:
-    """Return the pool of cases."""
-    return carray(_words(table_at(frame, AT_POOL)), (_ROWS, CASE_WORDS))
-
-
-@inlined
-def integers_of(frame: Any, which: Any, rows: Any) -> Any:
-    """Return a row of whole numbers: AT_META, AT_COUNTS or AT_CALENDAR."""
-    return carray(_whole_numbers(table_at(frame, which)), (rows,))
-
-
-@inlined
-def findings_of(frame: Any, columns: Any) -> Any:
-    """Return the integers of findings."""
-    return carray(_whole_numbers(table_at(frame, AT_OUT)), (_ROWS, columns))
-
-
-@inlined
-def figures_of(frame: Any, columns: Any) -> Any:
-    """Return the numbers of findings."""
-    return carray(_numbers(table_at(frame, AT_OUTF)), (_ROWS, columns))
-
-
-@inlined
-def parameters_of(address: Any, rows: Any, columns: Any) -> Any:
-    """Return the parameter values of one rule."""
-    return carray(_numbers(address), (rows, columns))
-
-
-@inlined
-def new_frame(st: Any, pool: Any, meta: Any, out: Any, outf: Any, counts: Any, calendar: Any) -> Any:
-    """Return a frame of these tables; they must stay where they are as long as it is used."""
-    frame = np.empty(FRAME_WORDS, np.int64)
-    frame[AT_RECORDS] = st.ctypes.data
-    frame[AT_POOL] = pool.ctypes.data
-    frame[AT_META] = meta.ctypes.data
-    frame[AT_OUT] = out.ctypes.data
-    frame[AT_OUTF] = outf.ctypes.data
-    frame[AT_COUNTS] = counts.ctypes.data
-    frame[AT_CALENDAR] = calendar.ctypes.data
-    return frame
+def fill_frame(frame: Any, st: Any, pool: Any, meta: Any, out: Any, outf: Any, counts: Any, calendar: Any) -> None:
+    """Put into a frame where these tables are."""
+    set_table(frame, AT_RECORDS, st.ctypes.data)
+    set_table(frame, AT_POOL, pool.ctypes.data)
+    set_table(frame, AT_META, meta.ctypes.data)
+    set_table(frame, AT_OUT, out.ctypes.data)
+    set_table(frame, AT_OUTF, outf.ctypes.data)
+    set_table(frame, AT_COUNTS, counts.ctypes.data)
+    set_table(frame, AT_CALENDAR, calendar.ctypes.data)

@@ -8,7 +8,7 @@ is the same in every rule set.
 import re
 
 from services.detector.engine.expressions import Typed
-from services.detector.engine.findings import FIRST_RISK, FIRST_TEXT, INTEGERS, NUMBERS_MAX
+from services.detector.engine.findings import FIRST_RISK, FIRST_TEXT
 from services.detector.engine.layout import live_bit
 from services.detector.engine.parameters import ROWS, SEGMENTS
 from services.detector.engine.risk import RiskCard
@@ -366,8 +366,8 @@ _NO_USE = "event = np.int64(0)"
 _META = "meta = integers_of(frame, AT_META, 2)"
 _COUNTS = "counts = integers_of(frame, AT_COUNTS, 64)"
 _CALENDAR = "calendar = integers_of(frame, AT_CALENDAR, 4)"
-_OUT = f"out = findings_of(frame, {INTEGERS})"
-_OUTF = f"outf = figures_of(frame, {NUMBERS_MAX})"
+_OUT = "out = findings_of(frame)"
+_OUTF = "outf = figures_of(frame)"
 
 
 def _tables() -> list[str]:

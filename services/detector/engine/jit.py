@@ -28,7 +28,9 @@ from services.detector.engine.fingerprint import fingerprint
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CACHE_VARIABLE = "KAIROS_CACHE_DIR"
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
+"""No references are counted: callers hold all tables, and no kernel makes or returns one. To count one is an atomic
+instruction, which waits until all memory that was asked for has come: half of the time of an event."""
 _FOLDERS_KEPT = 3
 """Folders of compiler versions that stay; older ones are removed."""
 _FILES_KEPT = 6_000

@@ -6,7 +6,7 @@ import numpy as np
 
 from services.detector.engine import wire
 from services.detector.engine.bills import take_bill, take_order_days
-from services.detector.engine.calls import AT_CALENDAR, call_quick, new_frame
+from services.detector.engine.calls import AT_CALENDAR, call_quick, fill_frame, new_frame, set_table
 from services.detector.engine.cases import take_complaint, take_swap
 from services.detector.engine.episodes import refresh_due
 from services.detector.engine.findings import (
@@ -59,9 +59,9 @@ from services.detector.engine.orders import take_categories, take_order
 from services.detector.engine.prefetch import prefetch
 
 FUTURE_TOLERANCE_MS = 300_000
-_AHEAD = 8
-"""How many events ahead memory is asked for."""
-_NO_CALENDAR = np.zeros(4, np.int64)
+_AHEAD = 32
+"""For how many events at once memory is asked for, so many events ahead. A request takes its turn until its address is
+translated: in a loop of their own many wait at the same time, between events each would be waited for."""
 
 
 @inlined
@@ -117,20 +117,23 @@ def _take_case(st: Any, s: Any, pool: Any, meta: Any, kind: Any, at: Any, histor
 
 
 @inlined
-def ask_for(st: Any, s: Any, kind: Any, at: Any, months: Any) -> None:
-    """Ask for the parts of a record that an event will need."""
-    prefetch(st, s, 0)
-    if kind == wire.USAGE:
-        hour = (at + TZ_MS) // HOUR_MS
-        day = hour // 24
-        prefetch(st, s, USAGE_IDS)
-        prefetch(st, s, USAGE_IDS + 16)
-        prefetch(st, s, HOURS + hour % HOURLY_HOURS)
-        prefetch(st, s, MONTHS + months[day - DAY0] % MONTHLY_MONTHS * MONTHLY_KINDS)
-        prefetch(st, s, DAYS + day % DAILY_DAYS * DAILY_KINDS)
-    else:
-        prefetch(st, s, 16)
-        prefetch(st, s, OTHER_IDS)
+def ask_ahead(st: Any, slots: Any, kinds: Any, occurred: Any, months: Any, first: Any, last: Any) -> None:
+    """Ask for the parts of records that the events first..last-1 will need."""
+    for i in range(first, last):
+        prefetch(st, slots[i], 0)
+    for i in range(first, last):
+        s = slots[i]
+        if kinds[i] == wire.USAGE:
+            hour = (occurred[i] + TZ_MS) // HOUR_MS
+            day = hour // 24
+            prefetch(st, s, USAGE_IDS)
+            prefetch(st, s, USAGE_IDS + 15)
+            prefetch(st, s, HOURS + hour % HOURLY_HOURS)
+            prefetch(st, s, MONTHS + months[day - DAY0] % MONTHLY_MONTHS * MONTHLY_KINDS)
+            prefetch(st, s, DAYS + day % DAILY_DAYS * DAILY_KINDS)
+        else:
+            prefetch(st, s, 16)
+            prefetch(st, s, OTHER_IDS)
 
 
 @entry
@@ -146,12 +149,14 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
     """
     n = np.int64(0)
     full = BUFFER_ROWS - hooks[GENERAL, FIRST]
-    frame = new_frame(st, pool, meta, out, outf, counts, _NO_CALENDAR)
+    frame = new_frame()
+    fill_frame(frame, st, pool, meta, out, outf, counts, counts)  # events need no calendar
     for i in range(first, last):
         if n > full:
             return i, n
-        if i + _AHEAD < last:
-            ask_for(st, slots[i + _AHEAD], kinds[i + _AHEAD], occurred[i + _AHEAD], months)
+        if (i - first) % _AHEAD == 0:
+            ahead = i if i == first else i + _AHEAD
+            ask_ahead(st, slots, kinds, occurred, months, ahead, min(i + 2 * _AHEAD, last))
         s = slots[i]
         if offsets[i] < page_next[s >> 9]:
             continue
@@ -188,7 +193,7 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
         for e in range(hooks[kind, FIRST], hooks[kind, END]):
             if st[s, FLAGS] & hooks[e, LIVE] == 0:
                 quick = hooks[e, QUICK]
-                if quick == 0 or call_quick(quick, frame.ctypes.data, hooks[e, PARAMETERS], s, case, at, day) == 0:
+                if quick == 0 or call_quick(quick, frame, hooks[e, PARAMETERS], s, case, at, day) == 0:
                     continue
             before = n
             n = at_event(st, s, pool, meta, hooks, e, frame, case, at, day, log, idents[i], history, out, n, counts)
@@ -213,7 +218,9 @@ def visit_customers(
     """
     n = np.int64(0)
     full = BUFFER_ROWS - hooks[GENERAL, FIRST]
-    frame = new_frame(st, pool, meta, out, outf, counts, _NO_CALENDAR)
+    frame = new_frame()
+    fill_frame(frame, st, pool, meta, out, outf, counts, calendars)
+    calendars_at = calendars.ctypes.data
     for i in range(first, last):
         s = slots[i]
         for k in range(max(since[i], first_visit), last_visit):
@@ -227,7 +234,7 @@ def visit_customers(
             if visits[k, MASK] & FORGETS:
                 forget_rows(st, s, pool, meta, visits[k, DAY], visits[k, AT])
             if visits[k, MASK] != 0:
-                frame[AT_CALENDAR] = calendars[k].ctypes.data
+                set_table(frame, AT_CALENDAR, calendars_at + k * calendars.shape[1] * calendars.itemsize)
                 n = at_nominal_hour(hooks, frame, s, visits[k, DAY], visits[k, AT], log, visits[k, MASK], out, n)
                 if n != before:
                     refresh_due(st, s, pool, page_due)

@@ -59,15 +59,14 @@ _BY_LINE, _BY_COMPLAINT = EPISODES.index(BY_LINE), EPISODES.index(BY_COMPLAINT)
 def visit(hooks: Any, e: Any, frame: Any, s: Any, case: Any, at: Any, day: Any, log: Any, occurred: Any, key: Any,
           key_at: Any, flags: Any, out: Any, n: Any) -> Any:  # fmt: skip
     """Call entry e; put its number and the risk inputs into what it found. Returns the next free row."""
-    address = frame.ctypes.data
     found = call_judge(
-        hooks[e, JUDGE], address, hooks[e, PARAMETERS], s, case, at, day, log, occurred, key, key_at, flags, n
+        hooks[e, JUDGE], frame, hooks[e, PARAMETERS], s, case, at, day, log, occurred, key, key_at, flags, n
     )
     if found < n:  # it failed
         return n
     for row in range(n, found):
         out[row, RULE] = hooks[e, NUMBER]
-        call_judge(hooks[GENERAL, END], address, 0, s, 0, at, day, log, occurred, key, key_at, flags, row)
+        call_judge(hooks[GENERAL, END], frame, 0, s, 0, at, day, log, occurred, key, key_at, flags, row)
     return found
 
 

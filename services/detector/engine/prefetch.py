@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_WRITE, _KEEP, _DATA = 1, 3, 1
+_READ, _SECOND_LEVEL, _DATA = 0, 2, 1
 
 
 def _prefetch(typing_context: Any, table: Any, row: Any, word: Any) -> Any:
@@ -28,7 +28,7 @@ def _prefetch(typing_context: Any, table: Any, row: Any, word: Any) -> Any:
         hint_type = ir.FunctionType(ir.VoidType(), [byte_pointer, word_type, word_type, word_type])
         insert: Any = cgutils.get_or_insert_function
         hint = insert(builder.module, hint_type, "llvm.prefetch.p0")
-        flags = [ir.Constant(word_type, flag) for flag in (_WRITE, _KEEP, _DATA)]
+        flags = [ir.Constant(word_type, flag) for flag in (_READ, _SECOND_LEVEL, _DATA)]
         builder.call(hint, [builder.inttoptr(address, byte_pointer), *flags])
         return context.get_dummy_value()
 

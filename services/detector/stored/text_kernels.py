@@ -14,9 +14,11 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @entry
-def _identify(source: Any, source_ends: Any, which: Any, ids: Any, ends: Any, ident: Any, rank: Any) -> None:
-    """Fill identity hashes, and orders where `rank` has rows. source: the few sources, end to end; which: of a row."""
-    seeds = np.zeros(source_ends.size, np.uint64)
+def _identify(
+    source: Any, source_ends: Any, seeds: Any, which: Any, ids: Any, ends: Any, ident: Any, rank: Any
+) -> None:
+    """Fill identity hashes, and orders where `rank` has rows. source: the few sources, end to end; seeds: room for one
+    number of each; which: of a row."""
     sources_at, ids_at = source.ctypes.data, ids.ctypes.data
     for k in range(source_ends.size):
         start = sources_at + (source_ends[k - 1] if k > 0 else 0)
@@ -71,7 +73,8 @@ class Sources:
         """Return the identity hash and the order (two numbers, zeros without) of every event."""
         n = len(event_ids)
         ident, rank = np.zeros(n, np.int64), np.zeros((n if with_rank else 0, 2), np.int64)
-        _identify(self.text, self.ends, self.which, *_joined(event_ids), ident, rank)
+        seeds = np.zeros(len(self.ends), np.uint64)
+        _identify(self.text, self.ends, seeds, self.which, *_joined(event_ids), ident, rank)
         return ident, rank if with_rank else np.zeros((n, 2), np.int64)
 
     def keys(self, texts: pl.Series) -> Int64s:
