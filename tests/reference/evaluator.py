@@ -83,6 +83,8 @@ class Reference:
             record["occurred_at"] = record["ingested_at"]
         if is_duplicate(customer, kind, record):
             return
+        if kind == "customer" and self.announced < 0:
+            record["attributes"] = {}  # no risk card was there to look their places up in
         log = record["ingested_at"]
         if not record["history"] and customer.pending and rule_set is not None:
             self.tell_pending(customer, log, rule_set)
@@ -121,8 +123,8 @@ class Reference:
         for customer in self.customers.values():
             if is_quiet and customer.pending:
                 self.tell_pending(customer, self.now, rule_set)
-            self.look_at_due(customer, rule_set)
             self.look_at_waits(customer, rule_set)
+            self.look_at_due(customer, rule_set)
 
     def catch_up(self, after: int) -> None:
         """All nominal hours in (after, now]; of a longer outage the last 62 days."""

@@ -33,7 +33,8 @@ SHIPPED: Mapping[str, Mapping[str, Number]] = {
     "FT6": {"deviation_percent": 20},
     "FT7": {"least_charge": 500},
     "SP1": {"contact_minute": 570},
-    "SP3": {"first_milestone": 5, "second_milestone": 10, "third_milestone": 15},
+    "SP2": {"contact_minute": 570},
+    "SP3": {"contact_minute": 570, "first_milestone": 5, "second_milestone": 10, "third_milestone": 15},
 }
 """Of the province, by rule and name."""
 

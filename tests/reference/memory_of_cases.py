@@ -122,6 +122,7 @@ def forget(customer: Customer, today: date) -> None:
     def is_older(record: Record, days: int) -> bool:
         return local_date(record["occurred_at"]) < today - timedelta(days)
 
+    forget_episodes(customer, today)
     customer.orders = [each for each in customer.orders if not is_older(each, 61)]
     for key in [each for each, records in customer.inquiries.items() if is_older(newest(records), 61)]:
         del customer.inquiries[key]
@@ -129,9 +130,13 @@ def forget(customer: Customer, today: date) -> None:
         del customer.countries[country]
     for key in [each for each, records in customer.complaints.items() if is_older(newest(records), 400)]:
         del customer.complaints[key]
+
+
+def forget_episodes(customer: Customer, today: date) -> None:
+    """Episodes that are over, armed, past their cool-down and old; those of complaints stay as long as these."""
     for place, episode in list(customer.episodes.items()):
-        rule, case = place
-        if case in customer.complaints:  # their revisions count on
+        rule, key = place
+        if key in customer.complaints:
             continue
         is_over = not episode.is_open or episode.expires <= _five_past_midnight(today)
         is_armed = rule not in customer.disarmed

@@ -27,6 +27,13 @@ MOODS = ("steady", "steady", "silent", "falling", "surging", "off_net", "abroad"
 CATEGORIES = ("VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV", "MUSIC", "SECURITY", "OTHER")
 COUNTRIES = ("JP", "TH", "US", "FR", "KE", "BR", "IS", "NZ", "EG", "PE")
 TOPICS = ("FEE", "FEE", "FAULT", "FAULT", "PORTING", "TERMINATION", "TARIFF", "OTHER", "UNKNOWN")
+ATTRIBUTES = {
+    "contract": ("Two year", "One year", "Month-to-month", "Never"),
+    "internet_service": ("No", "DSL", " Fiber optic ", ""),
+    "total_charges": ("0", "118.3", "401.49", "1258.34", "99999", ""),
+    "senior_citizen": ("0", "1"),
+}
+"""Some that the shipped risk card asks for, and words that it does not know."""
 MODELS = tuple(f"Aster {n}" for n in range(14))
 BIRTHDAYS = ("09-10", "1990-09-30", "10-05", "10-20", "02-29", "1984-02-29", "08-15", "08-30", "12-30", "01-01")
 TOTALS = (0, 3000, 5000, 7000, 7001, 9999, 10_000, 15_000, 20_000)
@@ -243,6 +250,7 @@ def customer(person: Person, rng: random.Random, day: date) -> Fields:
         "plan_sms": rng.choice((None, 10, 100)),
         "plan_capabilities": ["4G"],
         "active_categories": rng.sample(CATEGORIES, rng.randrange(4)) if person.customer_id % 5 == 4 else [],
+        "attributes": {name: rng.choice(values) for name, values in ATTRIBUTES.items() if rng.random() < 0.5},
         "contract_ends_on": rng.choice((None, near + 6, near + 8, near + 31, near + 61, near + 75)),
     }
 

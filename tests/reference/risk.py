@@ -1,6 +1,6 @@
 """The shipped risk card by hand: what each term looks at is written out here, bins and figures are read from the file.
 
-Places of attributes are told by the newest customer record; the logs of tests announce the rules before any has some.
+Attributes are those of the newest customer record, where rules had been announced when it came.
 """
 
 from collections.abc import Callable

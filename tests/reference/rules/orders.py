@@ -5,7 +5,7 @@ from datetime import timedelta
 from tests.reference.episodes import Verdict, View, close_if_expired, end, settle_at_event
 from tests.reference.findings import seen
 from tests.reference.local_time import DAY, days, local_date, midnight
-from tests.reference.order import Record, identity, order
+from tests.reference.order import Record, identity
 from tests.reference.rules.rule import Rule
 
 
@@ -118,7 +118,9 @@ class AN15(Rule):
         count = len({(each["source"], each["order_id"]) for each in cancelled})
         least = view.limit(self.id, "least_cancelled")
         category, is_back = record["category"], record["action"] in ("SUBSCRIBE", "RENEW")
-        earlier = [each for each in cancelled if order(each) <= order(record) and each["category"] == category]
+        earlier = [
+            each for each in cancelled if each["occurred_at"] <= record["occurred_at"] and each["category"] == category
+        ]
         return Verdict(
             name=view.name(record),
             fires=is_cancel and (record["core"] or (is_addon and count >= least)),

@@ -12,8 +12,6 @@ from tests.reference.local_time import DAY, MINUTE, days, local_date, midnight
 from tests.reference.order import Record
 from tests.reference.rules.rule import Rule
 
-MORNING = 570 * MINUTE
-
 
 class SP1(Rule):
     """The birthday, but not with an open complaint or arrears."""
@@ -83,7 +81,7 @@ class SP2(Rule):
                     channel="SMS",
                     occurred=midnight(day),
                     nominal=day,
-                    earliest=midnight(day) + MORNING,
+                    earliest=midnight(day) + int(view.limit(self.id, "contact_minute")) * MINUTE,
                     evidence=[
                         seen("festival_at", "ms", midnight(festival)),
                         seen("days_until", "days", ahead),
@@ -144,7 +142,7 @@ class SP3(Rule):
             channel="CALL" if is_milestone else "SMS",
             occurred=midnight(day),
             nominal=day,
-            earliest=midnight(day) + MORNING,
+            earliest=midnight(day) + int(view.limit(self.id, "contact_minute")) * MINUTE,
             evidence=[seen("years", "count", years, None, milestones[0], view.layer(self.id, "first_milestone"))],
         )
         open_(view, self.id, verdict, None)
