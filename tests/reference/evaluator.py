@@ -43,6 +43,7 @@ class Reference:
         self.customers: dict[int, Customer] = {}
         self.now: int | None = None
         self.history_since_tick = False
+        self.events = 0
         self.name_of = name_of
         self.findings: list[Finding] = []
 
@@ -76,7 +77,8 @@ class Reference:
         """One event: remembered, then judged."""
         customer = self.customers.setdefault(record["customer_id"], Customer(record["customer_id"]))
         rule_set = self.in_force(record["occurred_at"])
-        record = dict(record)
+        self.events += 1
+        record = {**record, "place": self.events}
         if record["history"]:
             self.history_since_tick = True
         elif record["occurred_at"] > record["ingested_at"] + FUTURE_TOLERANCE:

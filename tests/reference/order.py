@@ -3,7 +3,7 @@
 from typing import Any
 
 Record = dict[str, Any]
-Order = tuple[int, list[int], list[int]]
+Order = tuple[int, list[int], list[int], int]
 
 
 def letter(character: str) -> int:
@@ -15,11 +15,13 @@ def letter(character: str) -> int:
 
 
 def order(record: Record) -> Order:
-    """What makes one event of a kind newer than another: its instant, then source and event id."""
+    """What makes one event of a kind newer than another: its instant, then source and event id, then its place in the
+    log."""
     return (
         record["occurred_at"],
         [letter(c) for c in record["source"][:2]],
         [letter(c) for c in record["event_id"][:18]],
+        record["place"],
     )
 
 

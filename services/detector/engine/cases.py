@@ -69,6 +69,20 @@ def drop_case(st: Any, s: Any, pool: Any, meta: Any, row: Any) -> None:
 
 
 @kernel
+def to_front(st: Any, s: Any, pool: Any, row: Any) -> None:
+    """Move a row to the front of the chain, whose rows lie in the order in which the log told of them, newest first."""
+    before = np.int64(0)
+    at = np.int64(st[s, CASES])
+    while at != row:
+        before = at
+        at = np.int64(pool[at, NEXT])
+    if before != 0:
+        pool[before, NEXT] = pool[row, NEXT]
+        pool[row, NEXT] = st[s, CASES]
+        st[s, CASES] = row
+
+
+@kernel
 def find_case(st: Any, s: Any, pool: Any, type_: Any, key_word: Any, key: Any) -> Any:
     """Return the row of this type with this key; 0 when there is none."""
     row = np.int64(st[s, CASES])
@@ -90,17 +104,18 @@ def room_for(st: Any, s: Any, pool: Any, meta: Any, type_: Any, at_word: Any, ra
     while row != 0:
         if pool[row, TYPE] == type_:
             count += 1
-            if oldest == 0 or is_older(
-                pool, oldest, at_word, rank_word,
-                get64(pool, row, at_word), get64(pool, row, rank_word), get64(pool, row, rank_word + 2),
+            if oldest == 0 or not is_older(
+                pool, row, at_word, rank_word,
+                get64(pool, oldest, at_word), get64(pool, oldest, rank_word), get64(pool, oldest, rank_word + 2),
             ):  # fmt: skip
-                oldest = row
+                oldest = row  # of equals the one further down, which came first
         row = np.int64(pool[row, NEXT])
     if count < kept:
         return np.int64(new_case(st, s, pool, meta, type_))
     if is_older(pool, oldest, at_word, rank_word, at, high, low):
         return np.int64(0)
-    return oldest
+    drop_case(st, s, pool, meta, oldest)
+    return np.int64(new_case(st, s, pool, meta, type_))
 
 
 @kernel
@@ -135,6 +150,7 @@ def take_complaint(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, lo
         set64(pool, row, COMPLAINT_OPENED, at)
     if not is_older(pool, row, COMPLAINT_AT, COMPLAINT_RANK, at, high, low):
         set_order(pool, row, COMPLAINT_AT, COMPLAINT_RANK, at, high, low)
+        to_front(st, s, pool, row)
         pool[row, COMPLAINT_BITS] = bits
     return row
 
@@ -149,7 +165,7 @@ def newest_swap(st: Any, s: Any, pool: Any, until: Any) -> Any:
     row = np.int64(st[s, CASES])
     while row != 0:
         is_known = pool[row, TYPE] == SWAP and get64(pool, row, SWAP_AT) <= until
-        if is_known and (best == 0 or not _comes_before(pool, row, best)):
+        if is_known and (best == 0 or _comes_before(pool, best, row)):
             best = row
         row = np.int64(pool[row, NEXT])
     return best
@@ -196,10 +212,21 @@ def model_last_seen(st: Any, s: Any, pool: Any, of: Any) -> Any:
 
 @kernel
 def _comes_before(pool: Any, row: Any, other: Any) -> Any:
-    return is_older(
+    """True when a change is the older one; of equals the one further down the chain, which came first."""
+    if is_older(
         pool, other, SWAP_AT, SWAP_RANK,
         get64(pool, row, SWAP_AT), get64(pool, row, SWAP_RANK), get64(pool, row, SWAP_RANK + 2),
-    )  # fmt: skip
+    ):  # fmt: skip
+        return True
+    if is_older(
+        pool, row, SWAP_AT, SWAP_RANK,
+        get64(pool, other, SWAP_AT), get64(pool, other, SWAP_RANK), get64(pool, other, SWAP_RANK + 2),
+    ):  # fmt: skip
+        return False
+    following = np.int64(pool[other, NEXT])
+    while following != 0 and following != row:
+        following = np.int64(pool[following, NEXT])
+    return following != 0
 
 
 @kernel

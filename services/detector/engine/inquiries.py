@@ -16,7 +16,7 @@ from services.detector.engine.case_layout import (
     IS_PAST,
     NEVER_SEEN,
 )
-from services.detector.engine.cases import find_case, room_for
+from services.detector.engine.cases import find_case, room_for, to_front
 from services.detector.engine.jit import inlined, kernel
 from services.detector.engine.kernel import get64, is_older, local_day, set64, set_order
 from services.detector.engine.layout import (
@@ -61,6 +61,7 @@ def take_inquiry(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low:
     if is_older(pool, row, INQUIRY_AT, INQUIRY_RANK, at, high, low):
         return np.int64(0)
     set_order(pool, row, INQUIRY_AT, INQUIRY_RANK, at, high, low)
+    to_front(st, s, pool, row)
     pool[row, INQUIRY_BITS] = np.int32(code | past)
     set64(pool, row, INQUIRY_AREA, area)
     return row

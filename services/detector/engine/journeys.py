@@ -15,7 +15,7 @@ from services.detector.engine.case_layout import (
     COUNTRY_ZONE,
     NEVER_SEEN,
 )
-from services.detector.engine.cases import find_case, room_for
+from services.detector.engine.cases import find_case, room_for, to_front
 from services.detector.engine.jit import kernel
 from services.detector.engine.kernel import get64, is_older, local_day, set64, set_order
 from services.detector.engine.layout import (
@@ -50,6 +50,7 @@ def take_journey(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low:
     else:
         unseen = max(day - local_day(get64(pool, row, COUNTRY_AT)), np.int64(0))
     set_order(pool, row, COUNTRY_AT, COUNTRY_RANK, at, high, low)
+    to_front(st, s, pool, row)
     set64(pool, row, COUNTRY_ZONE, zone)
     pool[row, COUNTRY_BITS] = np.int32(code)
     pool[row, COUNTRY_UNSEEN] = np.int32(unseen)

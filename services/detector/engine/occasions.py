@@ -133,7 +133,7 @@ def _due_order(st: Any, s: Any, pool: Any, log: Any) -> Any:
     while row != 0:
         if pool[row, TYPE] == ORDER_CASE and pool[row, ORDER_WAIT] != 0:
             due = get64(pool, row, ORDER_AT) + pool[row, ORDER_WAIT] * HOUR_MS
-            if due < earliest or (due == earliest and (found == 0 or _is_before(pool, row, found))):
+            if due < earliest or (due == earliest and (found == 0 or not _is_before(pool, found, row))):
                 found, earliest = row, due
         row = np.int64(pool[row, NEXT])
     return found
