@@ -63,6 +63,7 @@ def test_hundreds_of_kills(kafka: KafkaServer, tmp_path: Path) -> None:
                 f"{compared.repeats} repeats, {time.monotonic() - started:.0f} s, seed of the round {seed}"
             )
         for detector in group:
+            detector.wait_until_ready(120)  # before that it may not have taken over its signals yet
             assert detector.stop() == 0, detector.tail()
     pages = made_again(kafka)
     compared = compare(kafka)
