@@ -93,6 +93,7 @@ class StateLoader:
     async def build(self, number: int, manifest: Manifest, pages: Sequence[PageCopy]) -> Partition | None:
         """The partition made of these pages; None when the engine refuses one."""
         partition = self._engine.new_partition(number, manifest.next_log_offset)
+        partition.expect_pages(len(pages))
         for at, copy in enumerate(pages):
             try:
                 partition.load_page(at, self._engine.new_page(copy.next_offset, copy.rows, copy.payload))

@@ -146,6 +146,8 @@ class CountingPartition:
         rows = self._rows[n * PAGE_ROWS : (n + 1) * PAGE_ROWS]
         return CountingPage(self.next_offset, len(rows), json.dumps(rows).encode())
 
+    def expect_pages(self, pages: int) -> None: ...
+
     def load_page(self, n: int, page: CountingPage) -> None:
         assert len(self._rows) == n * PAGE_ROWS
         for customer, events in json.loads(page.payload):

@@ -7,9 +7,9 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,12 +34,18 @@ SEED = int(os.environ.get("KAIROS_SOAK_SEED", "20261122"))
 ROUND = 20
 
 
-def say(line: str) -> None:
+@pytest.fixture
+def say(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Progress, past what collects a test's output."""
-    print(line, file=sys.__stderr__, flush=True)
+
+    def tell(line: str) -> None:
+        with capfd.disabled():
+            print(line, flush=True)
+
+    return tell
 
 
-def test_hundreds_of_kills(kafka: KafkaServer, tmp_path: Path) -> None:
+def test_hundreds_of_kills(kafka: KafkaServer, tmp_path: Path, say: Callable[[str], None]) -> None:
     publish_rules(kafka)
     rng, started, counts = random.Random(SEED), time.monotonic(), Counter[str]()
     say(f"\nsoak: {KILLS} kills of 3 workers, seed {SEED} (KAIROS_SOAK_SEED, KAIROS_SOAK_KILLS)")

@@ -126,6 +126,10 @@ class Partition:
         content = self._store.dump(n, self._texts, self._history_since_tick)
         return Page(max(self.next_offset, int(self._store.page_next[n])), len(content.records), encode_page(content))
 
+    def expect_pages(self, pages: int) -> None:
+        """Make room for so many pages before they are loaded: growing later would move what is there."""
+        self._store.reserve_pages(pages)
+
     def load_page(self, n: int, page: Page) -> None:
         """Take page n; all pages first, then `finish_loading`. Raises StateUnreadable."""
         content = decode_page(page.payload)

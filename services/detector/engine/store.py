@@ -136,8 +136,7 @@ class Store:
 
     def load(self, page: int, content: PageContent) -> None:
         """Put a page's content in its place; the page must be empty so far."""
-        while (page + 1) * PAGE_ROWS > len(self.records):
-            self._grow_records()
+        self.reserve_pages(page + 1)
         assert self.rows[page] == 0, "a page is loaded once"
         first = page * PAGE_ROWS
         self.reserve_cases(len(content.cases))
@@ -145,6 +144,11 @@ class Store:
         block[:] = content.records
         place_cases(block, content.cases, self.pool, self.meta)
         self.rows[page] = len(block)
+
+    def reserve_pages(self, pages: int) -> None:
+        """Make sure that so many pages have room."""
+        while pages * PAGE_ROWS > len(self.records):
+            self._grow_records()
 
     def finish_loading(self) -> None:
         """Build what follows from the pages: the table of customers and the due minutes."""
