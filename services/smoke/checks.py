@@ -66,6 +66,24 @@ def final_states_as_planned(evidence: Evidence) -> Iterator[str]:
             yield f"{row.key}: priority {moment['priority']} instead of {row.final_priority} ({row.why})"
 
 
+def backtest_finds_the_same(evidence: Evidence) -> Iterator[str]:
+    """The same rules over the same log find every revision of every moment again, in every field, and no other."""
+    if evidence.backtest_fault:
+        yield f"the backtest failed: {evidence.backtest_fault}"
+        return
+    live = {(m["moment_id"], m["revision"]): as_line(m) for m in evidence.moments if is_seen(m, evidence)}
+    again = {(m["moment_id"], m["revision"]): dict(m) for m in evidence.backtested if is_seen(m, evidence)}
+    for key in sorted(live.keys() ^ again.keys()):
+        where, moment = ("live", live[key]) if key in live else ("in the backtest", again[key])
+        yield f"only {where}: {moment['rule_id']} of {moment['customer_id']}, revision {key[1]} {moment['state']}"
+    for key in sorted(live.keys() & again.keys()):
+        differing = sorted(
+            name for name in live[key].keys() | again[key].keys() if live[key].get(name) != again[key].get(name)
+        )
+        if differing:
+            yield f"{again[key]['rule_id']} of {again[key]['customer_id']} differs in {', '.join(differing)}"
+
+
 def every_moment_has_one_row(evidence: Evidence) -> Iterator[str]:
     """The moments of the topic and the rows of the router are the same, one each, and every row has a reason."""
     rows = Counter(row.moment_id for row in evidence.moment_rows)
@@ -206,6 +224,7 @@ CHECKS: Mapping[str, Check] = {
         accepted_in_log,
         planted_found,
         nothing_else_found,
+        backtest_finds_the_same,
         every_moment_has_one_row,
         capacity_respected,
         suspended_untouched,
@@ -224,6 +243,16 @@ CHECKS: Mapping[str, Check] = {
 def moment_key(moment: Mapping[str, Any]) -> tuple[int, str, str]:
     """Customer, rule and nominal date of a moment, as the truth file has them."""
     return moment["customer_id"], moment["rule_id"], local_date_of_days(moment["nominal_date"])
+
+
+def as_line(moment: Mapping[str, Any]) -> dict[str, Any]:
+    """A moment of the topic as a line of NDJSON has it."""
+    return {**moment, "nominal_date": local_date_of_days(moment["nominal_date"])}
+
+
+def is_seen(moment: Mapping[str, Any], evidence: Evidence) -> bool:
+    """True for what was found before the last clock reading that everything has been seen of."""
+    return bool(moment["detected_at"] <= evidence.seen_until_ms)
 
 
 def first_revisions(evidence: Evidence) -> dict[str, Mapping[str, Any]]:

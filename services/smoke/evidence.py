@@ -107,6 +107,11 @@ class Evidence:
     truth: Sequence[Expected] = ()
     # Rules of which the truth has every moment; it says nothing about others.
     covers: frozenset[str] = frozenset()
+    # What `kairos rules backtest` found over the same log, and why it found nothing.
+    backtested: Sequence[Mapping[str, Any]] = ()
+    backtest_fault: str = ""
+    # Clock of the log up to which all that was found live has been seen.
+    seen_until_ms: int = 2**62
     moment_rows: Sequence[MomentRow] = ()
     messages: Sequence[Message] = ()
     managers: Sequence[ManagerLimit] = ()

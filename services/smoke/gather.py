@@ -23,7 +23,8 @@ class TopicContents:
     moments: list[dict[str, Any]] = field(default_factory=list)
     task_events: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
-    ticks: int = 0
+    # Clock readings in the log, by place.
+    ticks: list[int] = field(default_factory=list)
     undecodable: list[RawRecord] = field(default_factory=list)
 
 
@@ -44,7 +45,7 @@ def decode_topics(records: Iterable[RawRecord], reader: LockFileReader) -> Topic
             elif record.topic == TASK_EVENTS:
                 found.task_events.append(decoded.record)
             elif decoded.subject == TICK:
-                found.ticks += 1
+                found.ticks.append(decoded.record["now"])
             elif record.topic in {EVENTS, CONTACTS}:
                 found.events.append(logged_event(record, decoded.subject, decoded.record))
     return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from services.simulator.files import write_ndjson
 from services.simulator.plan import CALL_STORY
+from services.smoke.backtested import run_backtest
 from services.smoke.bad_input import POISON
 from services.smoke.checks import CHECKS, newest_revisions
 from services.smoke.evidence import Evidence, Expected, Identity
@@ -42,6 +43,9 @@ def judge(record: RunRecord, *, log_dir: Path, seconds: float, events_least: int
     tables = read_tables(record.endpoints.postgres_dsn)
     evidence = evidence_of(record, topics, tables, log_dir)
     keep_evidence(log_dir.parent / "smoke", topics)
+    (log_dir.parent / "smoke").mkdir(parents=True, exist_ok=True)
+    again = run_backtest(record.endpoints.kafka, folder=log_dir.parent / "smoke", var_dir=log_dir.parent)
+    evidence = replace(evidence, backtested=again.moments, backtest_fault=again.fault)
     violations = {name: list(check(evidence)) for name, check in CHECKS.items()}
     violations["came_to_rest"] = list(record.troubles)
     violations["enough_events"] = too_few(record.books.sent_count, events_least)
@@ -93,6 +97,7 @@ def evidence_of(record: RunRecord, topics: TopicContents, tables: TableContents,
             for row in plan.truth
         ],
         covers=plan.covers,
+        seen_until_ms=seen_until(topics),
         moment_rows=tables.moment_rows,
         messages=tables.messages,
         managers=tables.managers,
@@ -103,6 +108,12 @@ def evidence_of(record: RunRecord, topics: TopicContents, tables: TableContents,
         replayed=record.replayed,
         grace_seconds=GRACE_SECONDS_WITH_KILLS if record.killed else GRACE_SECONDS,
     )
+
+
+def seen_until(topics: TopicContents) -> int:
+    """The clock reading before the newest one: of the newest some moments may still be on their way."""
+    readings = sorted(set(topics.ticks))
+    return readings[-2] if len(readings) > 1 else 0
 
 
 def private_texts(record: RunRecord) -> frozenset[str]:

@@ -35,6 +35,7 @@ def moment(**changes: Any) -> dict[str, Any]:
     base = {
         "moment_id": "m1",
         "revision": 1,
+        "detected_at": at("10:00"),
         "customer_id": CUSTOMER,
         "rule_id": "AN4",
         "nominal_date": MONDAY_DAYS,
@@ -88,6 +89,7 @@ HOLDS = Evidence(
         Expected(customer_id=CUSTOMER, rule_id="AN4", nominal_date="2026-09-07", final_state="RAISED", final_priority=2)
     ],
     covers=frozenset({"AN4", "FT2"}),
+    backtested=[moment(nominal_date="2026-09-07")],
     moment_rows=[MomentRow(moment_id="m1", rule_id="AN4", row_state="CARD", reason="worked")],
     managers=[ManagerLimit(manager_id="m-NJ-01", capacity_units=100)],
     completed=frozenset({"t1"}),
@@ -120,6 +122,10 @@ VIOLATIONS: list[tuple[str, Evidence]] = [
     ("nothing_else_found", replace(HOLDS, truth=[])),
     ("nothing_else_found", replace(HOLDS, moments=[moment(), moment(moment_id="m2")])),
     ("nothing_else_found", replace(HOLDS, moments=[moment(), moment(moment_id="m2", rule_id="FT2")])),
+    ("backtest_finds_the_same", replace(HOLDS, backtested=[])),
+    ("backtest_finds_the_same", replace(HOLDS, moments=[])),
+    ("backtest_finds_the_same", replace(HOLDS, backtest_fault="exit code 1")),
+    ("backtest_finds_the_same", replace(HOLDS, backtested=[moment(nominal_date="2026-09-07", priority=3)])),
     ("every_moment_has_one_row", replace(HOLDS, moment_rows=[])),
     ("every_moment_has_one_row", replace(HOLDS, moment_rows=[*HOLDS.moment_rows, *HOLDS.moment_rows])),
     ("every_moment_has_one_row", replace(HOLDS, moments=[])),
@@ -177,6 +183,14 @@ VIOLATIONS: list[tuple[str, Evidence]] = [
 @pytest.mark.parametrize(("name", "evidence"), VIOLATIONS, ids=[f"{n}-{i}" for i, (n, _) in enumerate(VIOLATIONS)])
 def test_check_fails_on_a_violation(name: str, evidence: Evidence) -> None:
     assert list(checks.CHECKS[name](evidence))
+
+
+def test_moments_of_a_clock_reading_that_was_not_yet_seen_whole_are_no_difference() -> None:
+    later = moment(moment_id="m9", detected_at=at("10:01"), nominal_date="2026-09-07")
+    more = replace(HOLDS, backtested=[*HOLDS.backtested, later])
+
+    assert list(checks.backtest_finds_the_same(more))
+    assert not list(checks.backtest_finds_the_same(replace(more, seen_until_ms=at("10:00"))))
 
 
 def test_a_moment_of_a_rule_that_the_truth_does_not_cover_is_left_alone() -> None:
