@@ -62,8 +62,9 @@ class TopContacts:
                     counter.key, counter.network, counter.moved_on = None, "", None
         self.month = month if self.month is None else max(self.month, month)
 
-    def moved_since(self, day: date) -> int:
-        """How many of them have left the network on a day or later."""
+    def moved_between(self, first: date, last: date) -> int:
+        """How many of them have left the network on one of these days."""
         return sum(
-            each.network == "OFF_NET" and each.moved_on is not None and each.moved_on >= day for each in self.counters
+            each.network == "OFF_NET" and each.moved_on is not None and first <= each.moved_on <= last
+            for each in self.counters
         )

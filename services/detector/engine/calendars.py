@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from lunardate import LunarDate
 
+from services.detector.engine.festivals import festivals_after
+
 TZ_MS = 8 * 3_600_000
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 DAY0 = 10_957
 CATCH_UP_DAYS_MAX = 62
 """How many local days of missed nominal hours are caught up; the rings hold nothing older."""
+EVERY = ("day", "monday", "month")
 _EPOCH = date(1970, 1, 1)
 _MONDAY = 3  # day 0 of the epoch was a Thursday; (day + 3) % 7 is 0 on Mondays
 
@@ -53,14 +56,16 @@ def is_monday(day: int) -> bool:
 
 @dataclass(frozen=True, order=True)
 class Slot:
-    """A nominal hour: minute of the local day; on Mondays only, or every day."""
+    """A nominal hour: minute of the local day; every day, on Mondays, or on the first day of the month."""
 
     minute: int
-    mondays_only: bool
+    every: str
 
     def is_on(self, day: int) -> bool:
         """True when this slot exists on the day."""
-        return not self.mondays_only or is_monday(day)
+        if self.every == "monday":
+            return is_monday(day)
+        return self.every == "day" or date_of(day).day == 1
 
 
 def nominal_instants(after_ms: int, until_ms: int, minutes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
@@ -75,6 +80,12 @@ def nominal_instants(after_ms: int, until_ms: int, minutes: tuple[int, ...]) -> 
             at = local_midnight(day) + minute * MINUTE_MS
             if after_ms < at <= until_ms:
                 yield at, day, minute
+
+
+def calendar_of(day: int) -> tuple[int, ...]:
+    """Return what rules may ask of a local day: its birthdays, then the festivals of which it is the working day
+    before."""
+    return (*birthdays_of(day), *festivals_after(day))
 
 
 @lru_cache(maxsize=256)

@@ -22,10 +22,15 @@ FAILED = -1
 """What a call gives when the code that was called gave up."""
 JUDGE_ARGUMENTS = 12
 """(frame, parameters, s, case, at, day, log, occurred, key, key_at, flags, n) → the next free row of findings."""
-QUICK_ARGUMENTS = 6
-"""(frame, parameters, s, case, at, day) → 0 when the rule cannot fire."""
+QUICK_ARGUMENTS = 7
+"""(frame, parameters, s, case, at, day, flags) → 0 when the rule cannot fire."""
 MAY_RAISE, IS_HISTORY, IS_SWEEP, HAS_WAITED = 1, 2, 4, 8
 """Bits of `flags`. IS_SWEEP: at a nominal hour of an immediate rule. HAS_WAITED: the wait after an event is over."""
+EVENT_SHIFT = 8
+"""From this bit on `flags` says what is judged: 0 an hour or a due time, else the kind of the event and 1."""
+AT_BILL, AT_ORDER = 5, 6
+CALENDAR_WORDS = 8
+"""What `calendars.calendar_of` tells of the day of a nominal hour."""
 _ROWS = 1 << 31
 _FAILED = ir.Constant(ir.IntType(64), FAILED)
 
@@ -49,8 +54,8 @@ def _call_judge(_: Any, code: Any, frame: Any, p: Any, s: Any, case: Any, at: An
     return _call((code, frame, p, s, case, at, day, log, occurred, key, key_at, flags, n))
 
 
-def _call_quick(_: Any, code: Any, frame: Any, p: Any, s: Any, case: Any, at: Any, day: Any) -> Any:
-    return _call((code, frame, p, s, case, at, day))
+def _call_quick(_: Any, code: Any, frame: Any, p: Any, s: Any, case: Any, at: Any, day: Any, flags: Any) -> Any:
+    return _call((code, frame, p, s, case, at, day, flags))
 
 
 def _view(context: Any, builder: Any, type_: Any, address: Any, shape: list[Any]) -> Any:

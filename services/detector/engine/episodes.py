@@ -31,6 +31,10 @@ from services.detector.engine.layout import (
     EPISODE_RULE,
     EPISODE_WATCH,
     FLAGS,
+    HELD,
+    HELD_BITS,
+    HELD_RULE,
+    HELD_WEEK,
     INT32_MAX,
     LIVE_BITS,
     LIVE_SHIFT,
@@ -42,6 +46,9 @@ from services.detector.engine.layout import (
     TYPE,
 )
 
+_STEPS = 7
+HELD_WEEKS = 8
+"""How many weeks the memory of a condition reaches back."""
 NOTHING, RAISED, UPDATED, RESOLVED = range(4)
 """What a judgement tells; the numbers of MomentState."""
 
@@ -56,6 +63,82 @@ def find_episode(st: Any, s: Any, pool: Any, rule: Any, by_case: bool, key: Any)
             return row
         row = np.int64(pool[row, NEXT])
     return row
+
+
+@kernel
+def find_step(st: Any, s: Any, pool: Any, rule: Any, step: Any) -> Any:
+    """Return the row of a step of the rule; 0 when there is none. Rules of cycles without steps have step 0."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        is_rules = pool[row, TYPE] == EPISODE and pool[row, EPISODE_RULE] == rule
+        if is_rules and pool[row, EPISODE_KEY] & _STEPS == step:
+            return row
+        row = np.int64(pool[row, NEXT])
+    return row
+
+
+@kernel
+def may_open_cycle(pool: Any, row: Any, key: Any) -> Any:
+    """True when no episode is open, and none of this or a later cycle was."""
+    return row == 0 or (pool[row, EPISODE_BITS] & OPEN == 0 and key > get64(pool, row, EPISODE_KEY))
+
+
+@kernel
+def open_nowhere(pool: Any, key: Any, expires: Any, day: Any) -> None:
+    """Put an episode that leaves no row into row 0, to be told from there."""
+    set64(pool, np.int64(0), EPISODE_KEY, key)
+    set64(pool, np.int64(0), EPISODE_EXPIRES, expires)
+    pool[0, EPISODE_BITS] = np.int32(1 << REVISION_SHIFT | OPEN)
+    pool[0, EPISODE_DAY] = np.int32(day)
+
+
+@kernel
+def close_nowhere(pool: Any) -> None:
+    """Empty row 0 again."""
+    set64(pool, np.int64(0), EPISODE_KEY, np.int64(0))
+    set64(pool, np.int64(0), EPISODE_EXPIRES, np.int64(0))
+    pool[0, EPISODE_BITS] = 0
+    pool[0, EPISODE_DAY] = 0
+
+
+@kernel
+def hold(st: Any, s: Any, pool: Any, meta: Any, rule: Any, day: Any) -> None:
+    """Remember that the condition of a rule held in the week that closed with the Monday `day`."""
+    row = np.int64(st[s, CASES])
+    while row != 0 and (pool[row, TYPE] != HELD or pool[row, HELD_RULE] != rule):
+        row = np.int64(pool[row, NEXT])
+    if row == 0:
+        row = np.int64(new_case(st, s, pool, meta, HELD))
+        pool[row, HELD_RULE] = rule
+    week = week_of(day)
+    passed = week - pool[row, HELD_WEEK]
+    if passed > 0:
+        pool[row, HELD_BITS] = (pool[row, HELD_BITS] << passed if passed < HELD_WEEKS else 0) & (
+            1 << HELD_WEEKS
+        ) - 1 | 1
+        pool[row, HELD_WEEK] = week
+
+
+@kernel
+def weeks_held(st: Any, s: Any, pool: Any, rule: Any, day: Any, weeks: Any) -> Any:
+    """Return in how many of the last `weeks` closed weeks the condition of a rule held."""
+    row = np.int64(st[s, CASES])
+    while row != 0 and (pool[row, TYPE] != HELD or pool[row, HELD_RULE] != rule):
+        row = np.int64(pool[row, NEXT])
+    if row == 0:
+        return 0
+    count = 0
+    for n in range(HELD_WEEKS):
+        week = pool[row, HELD_WEEK] - n
+        if (pool[row, HELD_BITS] >> n) & 1 and week_of(day) - weeks < week <= week_of(day):
+            count += 1
+    return count
+
+
+@kernel
+def week_of(day: Any) -> Any:
+    """Return the week of a local day, weeks since 1970 from Monday on."""
+    return (day + 3) // 7
 
 
 @kernel

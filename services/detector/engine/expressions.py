@@ -174,7 +174,7 @@ class _Compiler:
             code = f"({value.code} if {condition.code} else {code})"
             names |= condition.names | value.names
             result = replace(result, unit=result.unit or value.unit)
-        return replace(result, code=code, names=names, is_literal=False)
+        return replace(result, code=code, names=names, is_literal=False, parts=())
 
     def extreme(self, node: sql.Func) -> Typed:
         parts = [self.number(node.this), *(self.number(each) for each in node.expressions)]

@@ -11,6 +11,9 @@ ANY, CASE_COMPLAINT, CASE_HANDSET, CALENDAR = "any", "complaint", "handset", "ca
 CASE_ORDER, CASE_INQUIRY, CASE_COUNTRY, OF_USAGE = "order", "inquiry", "country", "usage"
 """In rules that listen to service orders, inquiries or roaming: of the event. In those that usage can end: of that."""
 
+CYCLE, CONTRACT, FESTIVAL = "cycle", "contract", "festival"
+"""In rules with such an episode."""
+
 
 @dataclass(frozen=True)
 class Fact:

@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.cities import SEGMENTS
 from services.detector.decode import TIERS
-from services.detector.engine import wire
+from services.detector.engine import bill_facts, wire
 from services.detector.engine.case_facts import CASE_AGGREGATES, CASE_FACTS
 from services.detector.engine.expressions import Typed
 from services.detector.engine.fact_forms import (
@@ -81,6 +81,7 @@ FACTS: Mapping[str, Fact] = {
                                    CASE_HANDSET),
     "handset_beyond_plan": number("_bits(pool[case, SWAP_BITS] & 127 & ~st[s, PLAN_CAPABILITIES])", "count",
                                    "capabilities of the handset that the plan lacks", CASE_HANDSET),
+    **bill_facts.FACTS,
     "is_birthday": truth("_is_birthday(st, s, calendar)", "today is kept as the customer's birthday", CALENDAR),
 }  # fmt: skip
 
@@ -89,12 +90,6 @@ RINGS: Mapping[str, tuple[str, str]] = {
     "successes": ("SUCCESSES", "count"),
     "data_kib": ("DATA_KIB", "kib"),
     "charge_fen": ("CHARGE_FEN", "fen"),
-}
-MONTH_RINGS: Mapping[str, tuple[str, str]] = {
-    "on_net_seconds": ("ON_NET_SECONDS", "seconds"),
-    "off_net_seconds": ("OFF_NET_SECONDS", "seconds"),
-    "out_of_bundle_fen": ("OUT_OF_BUNDLE_FEN", "fen"),
-    "charge_fen": ("MONTH_CHARGE_FEN", "fen"),
 }
 DAYS_MAX = 41
 """Closed days that an aggregate can reach back: what the rings keep beside the running day."""
@@ -176,6 +171,7 @@ def _open(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed
 
 _AGGREGATES: Mapping[str, Aggregate] = {
     **CASE_AGGREGATES,
+    **bill_facts.AGGREGATES,
     "sum": _sum,
     "mean": _mean,
     "running_week": _running_week,

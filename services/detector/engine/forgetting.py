@@ -15,6 +15,7 @@ from services.detector.engine.case_layout import (
     ORDER_DAYS,
 )
 from services.detector.engine.cases import drop_case, find_case
+from services.detector.engine.episodes import HELD_WEEKS, week_of
 from services.detector.engine.jit import kernel
 from services.detector.engine.kernel import get64, local_day
 from services.detector.engine.layout import (
@@ -30,6 +31,8 @@ from services.detector.engine.layout import (
     EPISODE_DAY,
     EPISODE_EXPIRES,
     EPISODE_KEY,
+    HELD,
+    HELD_WEEK,
     INQUIRY_CASE,
     NEXT,
     OPEN,
@@ -60,6 +63,8 @@ def forget_rows(st: Any, s: Any, pool: Any, meta: Any, day: Any, at: Any) -> Non
             is_old = _is_before(pool, row, COUNTRY_AT, day - COUNTRY_DAYS)
         elif type_ == COMPLAINT:
             is_old = _is_before(pool, row, COMPLAINT_AT, day - COMPLAINT_DAYS)
+        elif type_ == HELD:
+            is_old = pool[row, HELD_WEEK] <= week_of(day) - HELD_WEEKS
         else:
             is_old = False
         if is_old:

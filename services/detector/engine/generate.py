@@ -12,100 +12,95 @@ from services.detector.engine.findings import FIRST_RISK, FIRST_TEXT
 from services.detector.engine.layout import live_bit
 from services.detector.engine.parameters import ROWS, SEGMENTS
 from services.detector.engine.risk import RiskCard
-from services.detector.engine.rules import BY_COMPLAINT, BY_DAY, BY_HANDSET, Also, Evidence, Rule
+from services.detector.engine.rule_forms import (
+    BY_COMPLAINT,
+    BY_CONTRACT,
+    BY_CYCLE,
+    BY_DAY,
+    BY_HANDSET,
+    STEP_BITS,
+    STEP_MASK,
+    Also,
+    Evidence,
+    Rule,
+)
+from services.detector.engine.stepped import (
+    end_of_cycle,
+    ends_of_steps,
+    judge_of_cycle,
+    judge_of_steps,
+    judge_without_row,
+)
+from services.detector.engine.writing import (
+    CALENDAR,
+    COUNTS,
+    HEAD,
+    JUDGE,
+    META,
+    NO_USE,
+    OUT,
+    OUTF,
+    QUICK,
+    TELL,
+    as_number,
+    due,
+    function,
+    tables,
+    watch,
+)
 
-_HEAD = '''"""Generated from a rule file; do not edit."""
-import numpy as np
-
-from services.detector.engine.bills import *
-from services.detector.engine.calls import *
-from services.detector.engine.case_layout import *
-from services.detector.engine.cases import *
-from services.detector.engine.contacts import *
-from services.detector.engine.episodes import *
-from services.detector.engine.findings import *
-from services.detector.engine.inquiries import *
-from services.detector.engine.jit import kernel
-from services.detector.engine.journeys import *
-from services.detector.engine.kernel import *
-from services.detector.engine.layout import *
-from services.detector.engine.orders import *
-
-
-@kernel
-def _ratio(a, b):
-    return a / b if b != 0 else np.float64(0)
-
-
-@kernel
-def _bits(x):
-    count = 0
-    while x:
-        count += x & 1
-        x >>= 1
-    return count
-
-
-@kernel
-def _unseen_days(st, s, pool, case):
-    seen = model_last_seen(st, s, pool, case)
-    return local_day(get64(pool, case, SWAP_AT)) - local_day(seen) if seen != 0 else 100_000
-
-
-@kernel
-def _is_birthday(st, s, calendar):
-    day = st[s, BIRTHDAY]
-    if day == 0:
-        return False
-    first = 2 if (st[s, CODES] >> 20) & 15 == 2 else 0
-    return day == calendar[first] or day == calendar[first + 1]
-
-
-'''
-_JUDGE = "frame, p, s, case, at, day, log, occurred, key, key_at, flags, n"
-_QUICK = "frame, p, s, case, at, day"
 _CHEAP = frozenset({"float64", "int64", "get64", "local_day", "max", "min", "abs", "_ratio"})
 """What an expression may call and still counts as cheap."""
+ROW_NAMES = frozenset({"kept", "opened_at", "episode_cycle", "contract_opened_at", "episode_contract_at"})
+"""Names of what the row of the rule knows."""
 _CALL = re.compile(r"([A-Za-z_0-9]+)\(")
 
 
 def rule_text(rule: Rule) -> str:
     """Return the text of a rule's module. Parameter values are no part of it: they are data."""
-    writer = _Writer(rule)
-    parts = [_HEAD, writer.tell("_tell", rule.evidence)]
+    writer = Writer(rule)
+    parts = [HEAD, writer.tell("_tell", rule.evidence)]
     if rule.resolved_evidence:
         parts.append(writer.tell("_tell_end", rule.resolved_evidence))
     if rule.slot is None and not rule.wait_hours:
         parts.append(writer.quick())
-    parts.append(writer.judge_at_event() if rule.slot is None else writer.judge_at_hour())
+    if rule.episode == BY_CYCLE:
+        parts += [judge_of_cycle(writer), end_of_cycle()]
+        return "\n\n".join(parts)
+    if not rule.keeps_row:
+        parts.append(judge_without_row(writer))
+    elif rule.episode == BY_CONTRACT:
+        parts += [writer.judge_at_hour("_step"), judge_of_steps(writer)]
+    else:
+        parts.append(writer.judge_at_event() if rule.slot is None else writer.judge_at_hour())
     if rule.also is not None:
         parts.append(writer.judge_at_sweep(rule.also))
     if rule.resolve_on:
-        parts.append(writer.end_at_event())
+        parts += [writer.end_at_event("_end_step"), ends_of_steps(writer)] if rule.steps else [writer.end_at_event()]
     return "\n\n".join(parts)
 
 
 def risk_text(card: RiskCard) -> str:
     """Return the text of a risk card's module: its `_judge` writes the inputs of row n."""
-    body = [*_tables(), f"{_OUTF}"]
+    body = [*tables(), f"{OUTF}"]
     body += [f"{name} = {typed.code}" for name, typed in card.locals]
     for i, term in enumerate(card.terms):
-        body.append(f"outf[n, {FIRST_RISK + i}] = {_as_number(term.value)} if {term.known.code} else np.nan")
-    return _HEAD + _function("_judge", _JUDGE, ["case = np.int64(0)", *body, "return n"])
+        body.append(f"outf[n, {FIRST_RISK + i}] = {as_number(term.value)} if {term.known.code} else np.nan")
+    return HEAD + function("_judge", JUDGE, ["case = np.int64(0)", *body, "return n"])
 
 
-class _Writer:
+class Writer:
     """Writes the functions of one rule."""
 
     def __init__(self, rule: Rule) -> None:
-        self._rule = rule
+        self.rule = rule
 
     def locals(self, *expressions: Typed | None, known: set[str] | None = None) -> list[str]:
         """Return the lines that define what the expressions need: parameters, then features in their order.
 
         known: what is defined already; it grows.
         """
-        rule = self._rule
+        rule = self.rule
         wanted = self._needed(*expressions)
         done: set[str] = set() if known is None else known
         lines = []
@@ -128,33 +123,33 @@ class _Writer:
             name = queue.pop()
             if name not in wanted:
                 wanted.add(name)
-                if name in self._rule.features:
-                    queue.extend(self._rule.features[name].names)
+                if name in self.rule.features:
+                    queue.extend(self.rule.features[name].names)
         return wanted
 
     def _cost(self, expression: Typed) -> int:
         """Return about how much an expression costs: what it calls, and its features."""
         codes = [
             expression.code,
-            *(self._rule.features[n].code for n in self._needed(expression) if n in self._rule.features),
+            *(self.rule.features[n].code for n in self._needed(expression) if n in self.rule.features),
         ]
         return sum(1 + 20 * sum(called not in _CHEAP for called in _CALL.findall(code)) for code in codes)
 
-    def _unless(self, conditions: tuple[Typed, ...], leave: list[str], known: set[str]) -> list[str]:
+    def unless(self, conditions: tuple[Typed, ...], leave: list[str], known: set[str]) -> list[str]:
         """Return the lines that leave unless all conditions hold: the cheapest first, each with what it needs."""
         lines = []
         for each in sorted(conditions, key=self._cost):
             lines += [*self.locals(each, known=known), f"if not {each.code}:", *("    " + line for line in leave)]
         return lines
 
-    def _entered(self, *lines: str) -> list[str]:
+    def entered(self, *lines: str) -> list[str]:
         """Return the first lines of every function that `loops` calls: its tables."""
-        count = len(self._rule.parameters)
-        return [*_tables(), *([f"parameters = parameters_of(p, {ROWS}, {count})"] if count else []), *lines]
+        count = len(self.rule.parameters)
+        return [*tables(), *([f"parameters = parameters_of(p, {ROWS}, {count})"] if count else []), *lines]
 
     def tell(self, name: str, conditions: tuple[Evidence, ...]) -> str:
         """The function that writes a finding: evidence, sentence parameters, priority, channel."""
-        rule = self._rule
+        rule = self.rule
         numbers: list[Typed] = []
         texts: list[Typed] = []
         for evidence in conditions:
@@ -168,7 +163,7 @@ class _Writer:
         for told in rule.tells:
             (texts if told.value.type == "text" else numbers).append(told.value)
         body = self.locals(*numbers, *texts, rule.priority, rule.channel, rule.earliest)
-        body += [f"outf[n, {i}] = {_as_number(each)}" for i, each in enumerate(numbers)]
+        body += [f"outf[n, {i}] = {as_number(each)}" for i, each in enumerate(numbers)]
         body += [f"out[n, {FIRST_TEXT + i}] = {each.code}" for i, each in enumerate(texts)]
         earliest = rule.earliest.code if rule.earliest else "0"
         body.append(
@@ -176,19 +171,23 @@ class _Writer:
             f"np.int64({rule.priority.code}), np.int64({rule.channel.code}), np.int64({earliest}), occurred, log, "
             "history)"
         )
-        arguments = "frame, p, s, case, at, day, row, state, resolution, occurred, log, history, n"
-        return _function(name, arguments, self._entered(_OUT, _OUTF, _NO_USE, *body))
+        named = ["key = get64(pool, row, EPISODE_KEY)", f"step = key & {STEP_MASK}"]
+        return function(name, TELL, self.entered(OUT, OUTF, NO_USE, *named, *body))
 
     def quick(self) -> str:
         """The function that an event asks first: 0 when the rule cannot fire. Asked of customers without a row of the
         rule that is open or disarmed."""
-        conditions, _ = self._split(self._rule.fire)
-        body = [_NO_USE, *self._unless(conditions, ["return np.int64(0)"], set())]
-        return _function("_quick", _QUICK, self._entered(*body, "return np.int64(1)"))
+        conditions, _ = self.split(self.rule.fire)
+        if not self.rule.steps:
+            body = [NO_USE, *self.unless(conditions, ["return np.int64(0)"], set())]
+            return function("_quick", QUICK, self.entered(*body, "return np.int64(1)"))
+        body = [*self.unless(conditions, ["continue"], set()), "return np.int64(1)"]
+        loop = [NO_USE, f"for step in range({len(self.rule.steps)}):", *("    " + line for line in body)]
+        return function("_quick", QUICK, self.entered(*loop, "return np.int64(0)"))
 
     def judge_at_event(self) -> str:
         """The function of an immediate rule: at its events, at due times, and after loading."""
-        rule = self._rule
+        rule = self.rule
         watched = rule.watched
         also = rule.also.fire if rule.also is not None else None
         needed = [
@@ -201,107 +200,130 @@ class _Writer:
             rule.recheck_at,
         ]
         may_raise = f"may_raise = flags & {'HAS_WAITED' if rule.wait_hours else 'MAY_RAISE'} != 0"
-        body = self._entered(_META, _COUNTS, _NO_USE, may_raise, "history = flags & IS_HISTORY != 0")
-        body += self._gate()
+        body = self.entered(META, COUNTS, NO_USE, may_raise, "history = flags & IS_HISTORY != 0")
+        body += self.gate()
         body += [
             f"row = find_episode(st, s, pool, np.int64({rule.code}), bool({int(rule.episode == BY_COMPLAINT)}), key)",
             *self.locals(*needed),
-            *self._ends(),
+            *self.ends(),
             "if row != 0 and pool[row, EPISODE_BITS] & OPEN != 0:",
             "    if end_if(pool, row, at, ends != 0) == RESOLVED:",
-            *self._emit("RESOLVED", "ends", indent=8),
+            *self.emit("RESOLVED", "ends", indent=8),
         ]
         if watched:
             body += [
                 "    elif pool[row, EPISODE_BITS] & OPEN != 0:",
-                f"        watch = {_watch(watched)}",
-                f"        if update_if(pool, row, watch, {rule.expires}, {_due(rule)}, log) == UPDATED:",
-                *self._emit("UPDATED", "0", indent=12),
+                f"        watch = {watch(watched)}",
+                f"        if update_if(pool, row, watch, {rule.expires}, {due(rule)}, log) == UPDATED:",
+                *self.emit("UPDATED", "0", indent=12),
             ]
         if rule.rearm:
             body += [f"if {rule.rearm.code}:", "    rearm(pool, row)"]
         fires = rule.fire.code if also is None else f"({also.code} if flags & IS_SWEEP else {rule.fire.code})"
         body += [f"if may_raise and ends == 0 and {fires} and may_open(pool, row, day):"]
-        body += ["    " + line for line in self._warm(rule.observed_days)]
+        body += ["    " + line for line in self.warm(rule.observed_days)]
         if rule.also is not None and rule.also.observed_days:
-            body += ["    if flags & IS_SWEEP:", *("        " + line for line in self._warm(rule.also.observed_days))]
+            body += ["    if flags & IS_SWEEP:", *("        " + line for line in self.warm(rule.also.observed_days))]
         body += [
             f"    expires = {rule.expires}",
             "    if log < expires:",
-            *("        " + line for line in self._open("key", "key_at", "local_day(occurred)")),
+            *("        " + line for line in self.open("key", "key_at", "local_day(occurred)")),
         ]
         if also is not None:
             body += ["        if flags & IS_SWEEP:", "            pool[row, EPISODE_BITS] |= BY_PERIOD"]
-        return _function("_judge", _JUDGE, [*body, *self._emit("RAISED", "0", indent=8), "return n"])
+        return function("_judge", JUDGE, [*body, *self.emit("RAISED", "0", indent=8), "return n"])
 
     def judge_at_sweep(self, also: Also) -> str:
         """The function of an immediate rule at its nominal hours: named by the day, it is judged as at an event."""
-        conditions, _ = self._split(also.fire)
-        body = self._entered(_NO_USE)
+        conditions, _ = self.split(also.fire)
+        body = self.entered(NO_USE)
         if also.is_hourly:  # one that was missed long ago is no news
             body += ["if log - at > 24 * HOUR_MS:", "    return n"]
-        leave = self._unless(conditions, ["return n"], set())
+        leave = self.unless(conditions, ["return n"], set())
         body += [
             "case = np.int64(0)",
-            f"if st[s, FLAGS] & {live_bit(self._rule.code)} == 0:",
+            f"if st[s, FLAGS] & {live_bit(self.rule.code)} == 0:",
             *("    " + line for line in leave),
             "flags = np.int64(MAY_RAISE | IS_SWEEP)",
             "return _judge(frame, p, s, case, at, day, log, at, np.int64(day), np.int64(at), flags, n)",
         ]
-        return _function("_sweep", _JUDGE, body)
+        return function("_sweep", JUDGE, body)
 
-    def judge_at_hour(self) -> str:
+    def judge_at_hour(self, name: str = "_judge") -> str:
         """The function of a calendar rule at a nominal hour. An episode that was raised before is not raised again."""
-        rule = self._rule
+        rule = self.rule
         case = "newest_swap(st, s, pool, at)" if rule.episode == BY_HANDSET else "np.int64(0)"
-        body = self._entered(_META, _COUNTS, _CALENDAR)
-        body += [*self._gate(), f"case = {case}"]
+        body = self.entered(META, COUNTS, CALENDAR, "history = bool(0)")
+        body += [*self.gate(), f"case = {case}"]
         if rule.episode == BY_HANDSET:
             body += ["if case == 0:", "    return n", "key = get64(pool, case, SWAP_EVENT)"]
             body += ["key_at = get64(pool, case, SWAP_AT)"]
+        elif rule.episode == BY_CONTRACT:
+            body += [f"key = np.int64(st[s, CONTRACT_ENDS]) << {STEP_BITS} | step", "key_at = np.int64(at)"]
         else:
             body += ["key = np.int64(day)", "key_at = np.int64(0)"]
-        body += self._warm(rule.observed_days)
+        body += self.warm(rule.observed_days)
         known: set[str] = set()
-        conditions, rest = self._split(rule.fire)
+        conditions, rest = self.split(rule.fire)
         occurred = f"np.int64({rule.occurred.code})" if rule.occurred else "np.int64(at)"
-        find = f"row = find_episode(st, s, pool, np.int64({rule.code}), bool(0), key)"
+        find = f"row = {self.finding()}"
+        same = "" if rule.episode == BY_CONTRACT else " and get64(pool, row, EPISODE_AT) == key_at"
+        remember = [f"hold(st, s, pool, meta, np.int64({rule.code}), day)"] if rule.remembers else []
         body += [
             f"if st[s, FLAGS] & {live_bit(rule.code)} != 0:",
             f"    {find}",
-            "    end_if(pool, row, at, bool(0))",
-            *self._unless(conditions, ["return n"], known),
+            *("    " + line for line in self._ends_at_hour()),
+            *self.unless(conditions, ["return n"], known),
+            *remember,
             find,
             "if not may_open(pool, row, day):",
             "    return n",
-            *self._unless(rest, ["return n"], known),
-            "if row != 0 and get64(pool, row, EPISODE_KEY) == key and get64(pool, row, EPISODE_AT) == key_at:",
+            *self.unless(rest, ["return n"], known),
+            f"if row != 0 and get64(pool, row, EPISODE_KEY) == key{same}:",
             "    return n",
-            *self.locals(rule.keep, rule.occurred, known=known),
-            "history = bool(0)",
+            *self.locals(rule.keep, rule.occurred, rule.expires_at, known=known),
             f"occurred = {occurred}",
             f"expires = {rule.expires}",
-            *self._open("key", "key_at", "day"),
-            *self._emit("RAISED", "0", indent=0),
+            *self.open("key", "key_at", "day"),
+            *self.emit("RAISED", "0", indent=0),
             "return n",
         ]
-        return _function("_judge", _JUDGE, body)
+        return function(name, JUDGE + (", step" if rule.steps else ""), body)
 
-    def _split(self, condition: Typed) -> tuple[tuple[Typed, ...], tuple[Typed, ...]]:
+    def _ends_at_hour(self) -> list[str]:
+        """Close what has expired; where the rule says so, resolve what ends at the hour."""
+        if not self.rule.ends_at_hour:
+            return ["end_if(pool, row, at, bool(0))"]
+        return [
+            *self.locals(*(r.when for r in self.rule.resolutions)),
+            *self.ends(),
+            "occurred = np.int64(at)",
+            "if end_if(pool, row, at, ends != 0) == RESOLVED:",
+            *self.emit("RESOLVED", "ends", indent=4),
+            "    return n",
+        ]
+
+    def finding(self) -> str:
+        """Return the text that finds the row of the rule, or of its step."""
+        if self.rule.steps or self.rule.episode == BY_CYCLE:
+            return f"find_step(st, s, pool, np.int64({self.rule.code}), step)"
+        return f"find_episode(st, s, pool, np.int64({self.rule.code}), bool(0), np.int64(0))"
+
+    def split(self, condition: Typed) -> tuple[tuple[Typed, ...], tuple[Typed, ...]]:
         """Return the parts of a condition that need no row of the rule, and those that do."""
         parts = condition.conjuncts
-        needs_row = {each for each in parts if "kept" in self._needed(each)}
+        needs_row = {each for each in parts if ROW_NAMES & self._needed(each)}
         return tuple(p for p in parts if p not in needs_row), tuple(p for p in parts if p in needs_row)
 
-    def end_at_event(self) -> str:
+    def end_at_event(self, name: str = "_end") -> str:
         """The function that ends an open episode at an event of a kind that cannot raise it; that of a period, at an
         event of the period or later."""
-        rule = self._rule
+        rule = self.rule
         case = "newest_swap(st, s, pool, at)" if rule.episode == BY_HANDSET else "np.int64(0)"
         body = [
             "event = np.int64(case)",
-            *self._entered("history = flags & IS_HISTORY != 0"),
-            f"row = find_episode(st, s, pool, np.int64({rule.code}), bool(0), np.int64(0))",
+            *self.entered("history = flags & IS_HISTORY != 0"),
+            f"row = {self.finding()}",
             "if row == 0 or pool[row, EPISODE_BITS] & OPEN == 0:",
             "    return n",
         ]
@@ -317,78 +339,51 @@ class _Writer:
             ]
         body += [
             *self.locals(*(r.when for r in rule.resolutions)),
-            *self._ends(),
+            *self.ends(),
             "if end_if(pool, row, at, ends != 0) == RESOLVED:",
-            *self._emit("RESOLVED", "ends", indent=4),
+            *self.emit("RESOLVED", "ends", indent=4),
             "return n",
         ]
-        return _function("_end", _JUDGE, body)
+        return function(name, JUDGE + (", step" if rule.steps else ""), body)
 
-    def _gate(self) -> list[str]:
-        if not self._rule.needs_profile:
+    def gate(self) -> list[str]:
+        """Return the lines that leave when the customer record is missing."""
+        if not self.rule.needs_profile:
             return []
         return ["if st[s, FLAGS] & HAS_PROFILE == 0:", "    counts[NO_PROFILE] += 1", "    return n"]
 
-    @staticmethod
-    def _warm(days: int) -> list[str]:
-        if not days:
-            return []
-        condition = f"if st[s, FIRST_DAY] == 0 or st[s, FIRST_DAY] > day - {days}:"
-        return [condition, "    counts[NOT_WARM] += 1", "    return n"]
+    def warm(self, days: int) -> list[str]:
+        """Return the lines that leave while the baseline was not observed."""
+        leave = ["    counts[NOT_WARM] += 1", "    return n"]
+        lines = [f"if st[s, FIRST_DAY] == 0 or st[s, FIRST_DAY] > day - {days}:", *leave] if days else []
+        if self.rule.warm is not None:
+            lines += [*self.locals(self.rule.warm), f"if not {self.rule.warm.code}:", *leave]
+        return lines
 
-    def _ends(self) -> list[str]:
+    def ends(self) -> list[str]:
+        """Return the lines that say which end condition holds; 0 = none."""
         lines = ["ends = 0"]
-        for i, resolution in enumerate(self._rule.resolutions, 1):
+        for i, resolution in enumerate(self.rule.resolutions, 1):
             when = resolution.when.code
             if "kept" in self._needed(resolution.when):  # what is kept of an episode that is over says nothing
                 when = f"pool[row, EPISODE_BITS] & OPEN != 0 and {when}"
             lines += [f"{'if' if i == 1 else 'elif'} {when}:", f"    ends = {i}"]
         return lines
 
-    def _open(self, key: str, key_at: str, day: str) -> list[str]:
-        rule = self._rule
+    def open(self, key: str, key_at: str, day: str) -> list[str]:
+        """Return the line that opens an episode."""
+        rule = self.rule
         keep = f"np.int64({rule.keep.code})" if rule.keep else "np.int64(0)"
-        watch = _watch(rule.watched)
+        seen, later = watch(rule.watched), due(rule)
         return [
             f"row = open_episode(st, s, pool, meta, row, np.int64({rule.code}), {key}, {key_at}, expires, "
-            f"day + {rule.cool_down_days}, bool({int(rule.rearm is not None)}), {keep}, {watch}, {_due(rule)}, log, "
+            f"day + {rule.cool_down_days}, bool({int(rule.rearm is not None)}), {keep}, {seen}, {later}, log, "
             f"{day})"
         ]
 
-    def _emit(self, state: str, resolution: str, *, indent: int) -> list[str]:
-        name = "_tell_end" if state == "RESOLVED" and self._rule.resolved_evidence else "_tell"
-        where = "frame, p, s, case, at, day, row"
+    def emit(self, state: str, resolution: str, *, indent: int) -> list[str]:
+        """Return the lines that tell a revision."""
+        name = "_tell_end" if state == "RESOLVED" and self.rule.resolved_evidence else "_tell"
+        where = "frame, p, s, case, at, day, row, flags"
         call = f"{name}({where}, np.int64({state}), np.int64({resolution}), occurred, log, history, n)"
         return [" " * indent + call, " " * indent + "n += 1"]
-
-
-_NO_USE = "event = np.int64(0)"
-_META = "meta = integers_of(frame, AT_META, 2)"
-_COUNTS = "counts = integers_of(frame, AT_COUNTS, 64)"
-_CALENDAR = "calendar = integers_of(frame, AT_CALENDAR, 4)"
-_OUT = "out = findings_of(frame)"
-_OUTF = "outf = figures_of(frame)"
-
-
-def _tables() -> list[str]:
-    return ["st = records_of(frame)", "pool = pool_of(frame)"]
-
-
-def _watch(watched: tuple[Typed, ...]) -> str:
-    code = "np.int64(0)"
-    for each in watched:
-        code = f"watched({code}, np.int64({each.code}))"
-    return code
-
-
-def _due(rule: Rule) -> str:
-    return f"np.int64({rule.recheck_at.code})" if rule.recheck_at else "np.int64(0)"
-
-
-def _as_number(typed: Typed) -> str:
-    return f"(1.0 if {typed.code} else 0.0)" if typed.type == "boolean" else f"np.float64({typed.code})"
-
-
-def _function(name: str, arguments: str, body: list[str]) -> str:
-    lines = "\n".join("    " + line for line in body)
-    return f"@kernel\ndef {name}({arguments}):\n{lines}\n"

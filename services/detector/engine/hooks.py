@@ -21,7 +21,7 @@ from services.detector.engine.jit import address, generated_module
 from services.detector.engine.layout import COMPLAINTS_KEPT, live_bit
 from services.detector.engine.parameters import ROWS
 from services.detector.engine.risk import RiskCard
-from services.detector.engine.rules import BY_COMPLAINT, EPISODES, Rule
+from services.detector.engine.rule_forms import BY_COMPLAINT, EPISODES, Rule
 
 NOMINAL_HOURS, DUE_TIMES, LEFT_OPEN, WAITS, GENERAL = range(len(wire.KINDS), len(wire.KINDS) + 5)
 """Rows of occasions, after those of the kinds. GENERAL: the margin of findings, and the address of the risk card."""
@@ -104,7 +104,7 @@ def _add_entries(occasions: list[list[list[int]]], rule: Rule, module: ModuleTyp
 def findings_at_once(rules: Sequence[Rule]) -> int:
     """Return a bound of what one event, customer or due page row finds: per rule, all its episodes; what was left
     open, then the event."""
-    return 2 * sum(COMPLAINTS_KEPT if rule.episode == BY_COMPLAINT else 1 for rule in rules) + 1
+    return 2 * sum(COMPLAINTS_KEPT if rule.episode == BY_COMPLAINT else rule.episodes_at_once for rule in rules) + 1
 
 
 def _values(rule: Rule) -> npt.NDArray[np.float64]:

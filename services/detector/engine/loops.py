@@ -6,7 +6,16 @@ import numpy as np
 
 from services.detector.engine import wire
 from services.detector.engine.bills import take_bill, take_order_days
-from services.detector.engine.calls import AT_CALENDAR, call_quick, fill_frame, new_frame, set_table
+from services.detector.engine.calls import (
+    AT_CALENDAR,
+    EVENT_SHIFT,
+    IS_HISTORY,
+    MAY_RAISE,
+    call_quick,
+    fill_frame,
+    new_frame,
+    set_table,
+)
 from services.detector.engine.cases import take_complaint, take_swap
 from services.detector.engine.episodes import refresh_due
 from services.detector.engine.findings import (
@@ -190,13 +199,14 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
         if not fresh:
             continue
         day = local_day(at)
+        flags = (IS_HISTORY if history else MAY_RAISE) | (np.int64(kind) + 1) << EVENT_SHIFT
         for e in range(hooks[kind, FIRST], hooks[kind, END]):
             if st[s, FLAGS] & hooks[e, LIVE] == 0:
                 quick = hooks[e, QUICK]
-                if quick == 0 or call_quick(quick, frame, hooks[e, PARAMETERS], s, case, at, day) == 0:
+                if quick == 0 or call_quick(quick, frame, hooks[e, PARAMETERS], s, case, at, day, flags) == 0:
                     continue
             before = n
-            n = at_event(st, s, pool, meta, hooks, e, frame, case, at, day, log, idents[i], history, out, n, counts)
+            n = at_event(st, s, pool, meta, hooks, e, frame, case, at, day, log, idents[i], flags, out, n, counts)
             if n != before:
                 refresh_due(st, s, pool, page_due)
     return last, n

@@ -9,14 +9,20 @@ from schemas.cities import CITIES, SEGMENTS
 from services.detector.decode import TIERS
 from services.detector.engine import calendars
 from services.detector.engine import findings as f
+from services.detector.engine.festivals import FESTIVALS
 from services.detector.engine.parameters import LAYERS, row_of
 from services.detector.engine.risk import RiskCard
-from services.detector.engine.rules import (
+from services.detector.engine.rule_forms import (
     BY_COMPLAINT,
+    BY_CONTRACT,
+    BY_CYCLE,
     BY_DAY,
     BY_EVENT,
+    BY_FESTIVAL,
     CHANNELS,
     LANGUAGES,
+    STEP_BITS,
+    STEP_MASK,
     Evidence,
     Rule,
     Told,
@@ -42,6 +48,12 @@ def episode_text(rule: Rule, key: int, key_at: int) -> str:
     identity."""
     if rule.episode == BY_DAY or (rule.episode == BY_EVENT and key_at == 0):
         return calendars.date_of(key).isoformat()
+    if rule.episode in (BY_CYCLE, BY_CONTRACT):
+        number = key >> STEP_BITS
+        name = month_text(number) if rule.episode == BY_CYCLE else calendars.date_of(number).isoformat()
+        return f"{name}/{rule.steps[key & STEP_MASK]}" if rule.steps else name
+    if rule.episode == BY_FESTIVAL:
+        return f"{FESTIVALS[key & STEP_MASK]}-{calendars.date_of(key >> STEP_BITS).year}"
     if rule.episode == BY_COMPLAINT:
         return f"complaint:{key & _MASK64:016x}"
     return f"{key_at}:{key & _MASK64:016x}"
@@ -72,7 +84,7 @@ def make_moment(
         "group": rule.group,
         "state": state,
         "resolution": rule.resolutions[values[f.RESOLUTION] - 1].code if state == "RESOLVED" else None,
-        "priority": values[f.PRIORITY],
+        "priority": _priority(rule, values[f.PRIORITY], score),
         "channel": _channel(rule, values[f.CHANNEL], score),
         "episode": episode,
         "nominal_date": values[f.NOMINAL_DAY],
@@ -91,6 +103,16 @@ def make_moment(
         "supersedes": list(rule.supersedes),
         "observation_days": rule.observation_days,
     }
+
+
+def month_text(number: int) -> str:
+    """Return a month as `YYYY-MM`."""
+    return f"{2000 + number // 12}-{number % 12 + 1:02d}"
+
+
+def _priority(rule: Rule, priority: int, score: float) -> int:
+    is_urgent = rule.urgent_from_risk is not None and score >= rule.urgent_from_risk
+    return max(priority - 1, 1) if is_urgent else priority
 
 
 def _channel(rule: Rule, channel: int, score: float) -> str:
@@ -170,6 +192,10 @@ def formatted(value: float, format_: str) -> str:
     if format_ == "yuan":
         fen = round(value)
         return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
+    if format_ == "megabytes":
+        return str(round(value) // 1024)
+    if format_ == "month":
+        return month_text(int(value))
     if format_ == "minutes":
         return str(round(value) // 60)
     if format_ == "date":

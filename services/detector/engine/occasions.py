@@ -49,7 +49,7 @@ from services.detector.engine.layout import (
     TYPE,
 )
 from services.detector.engine.layout import EPISODE as EPISODE_TYPE
-from services.detector.engine.rules import BY_COMPLAINT, BY_LINE, EPISODES
+from services.detector.engine.rule_forms import BY_COMPLAINT, BY_LINE, EPISODES
 
 _WAITED = MAY_RAISE | HAS_WAITED
 _BY_LINE, _BY_COMPLAINT = EPISODES.index(BY_LINE), EPISODES.index(BY_COMPLAINT)
@@ -72,7 +72,7 @@ def visit(hooks: Any, e: Any, frame: Any, s: Any, case: Any, at: Any, day: Any, 
 
 @kernel
 def at_event(st: Any, s: Any, pool: Any, meta: Any, hooks: Any, e: Any, frame: Any, case: Any, at: Any, day: Any,
-             log: Any, ident: Any, history: bool, out: Any, n: Any, counts: Any) -> Any:  # fmt: skip
+             log: Any, ident: Any, flags: Any, out: Any, n: Any, counts: Any) -> Any:  # fmt: skip
     """Judge one rule at an event, or end what it has open; return the next free row."""
     key, key_at = ident, at
     episode = hooks[e, EPISODE]
@@ -83,7 +83,6 @@ def at_event(st: Any, s: Any, pool: Any, meta: Any, hooks: Any, e: Any, frame: A
         key, key_at = get64(pool, case, COMPLAINT_ID), np.int64(0)
     elif episode == _BY_LINE:
         key, key_at = get64(st, s, LINE_EVENT), get64(st, s, LINE_AT)
-    flags = IS_HISTORY if history else MAY_RAISE
     return visit(hooks, e, frame, s, case, at, day, log, at, key, key_at, flags, out, n)
 
 

@@ -210,3 +210,10 @@ def _is_cancelled_addon(pool: Any, row: Any, first: Any, last: Any) -> Any:
     if pool[row, ORDER_BITS] & (ADDON | CORE) == 0:
         return False
     return first <= local_day(get64(pool, row, ORDER_AT)) <= last
+
+
+@kernel
+def is_order(pool: Any, row: Any, action: Any, categories: Any) -> Any:
+    """True when an order does this to one of the categories (bits)."""
+    code = np.int64(pool[row, ORDER_BITS])
+    return row != 0 and action_of(code) == action and (categories >> category_of(code)) & 1 != 0

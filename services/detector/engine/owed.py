@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.detector.engine import calendars, loops
+from services.detector.engine.calls import CALENDAR_WORDS
 from services.detector.engine.jit import entry
 from services.detector.engine.kernel import MINUTE_MS
 from services.detector.engine.layout import DUE, PAGE_ROWS
@@ -81,7 +82,7 @@ class Visits:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.rows = np.zeros((_AT_FIRST, 6), np.int64)
-        self.calendars = np.zeros((_AT_FIRST, 4), np.int64)
+        self.calendars = np.zeros((_AT_FIRST, CALENDAR_WORDS), np.int64)
         self._rule_sets: list[CompiledRuleSet] = []
         self._next_page = 0
         self._taken = (0, 0)  # pages whose customers were handed out last
@@ -99,22 +100,22 @@ class Visits:
 
     def add_sweep(self, rule_set: CompiledRuleSet, offset: int, log_ms: int, day: int, at: int, mask: int) -> None:
         """Every customer is to be judged by the calendar rules of `mask`, as of a nominal instant."""
-        self._add(rule_set, (offset, day, at, log_ms, mask, 0), calendars.birthdays_of(day))
+        self._add(rule_set, (offset, day, at, log_ms, mask, 0), calendars.calendar_of(day))
 
     def add_due(self, rule_set: CompiledRuleSet, offset: int, log_ms: int, *, is_quiet: bool) -> None:
         """Every customer whose due minute has come is to be looked at; pages without one have done so already."""
-        self._add(rule_set, (offset, 0, 0, log_ms, 0, int(is_quiet)), (0, 0, 0, 0))
+        self._add(rule_set, (offset, 0, 0, log_ms, 0, int(is_quiet)), (0,) * CALENDAR_WORDS)
         store, pages = self._store, self._store.pages
         due, done = store.page_due[:pages], store.page_done[:pages]
         done[((due == 0) | (due > log_ms // MINUTE_MS)) & (done == len(self) - 1)] = len(self)
 
-    def _add(self, rule_set: CompiledRuleSet, row: tuple[int, ...], birthdays: tuple[int, ...]) -> None:
+    def _add(self, rule_set: CompiledRuleSet, row: tuple[int, ...], calendar: tuple[int, ...]) -> None:
         n = len(self)
         assert n < VISITS_MAX, "visits were not made in time"
         if n == len(self.rows):
             self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])
             self.calendars = np.concatenate([self.calendars, np.zeros_like(self.calendars)])
-        self.rows[n], self.calendars[n] = row, birthdays
+        self.rows[n], self.calendars[n] = row, calendar
         self._rule_sets.append(rule_set)
         self._next_page = 0
 

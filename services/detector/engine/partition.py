@@ -249,7 +249,7 @@ class Partition:
         for first, last, rule_set in visits.stretches() if len(slots) else ():
             done = 0
             while done < len(slots):
-                store.reserve_cases(_CASES_SPARE)
+                store.reserve_cases(_CASES_SPARE + (len(slots) - done) * rule_set.remembering)
                 done, found = rule_set.visit_customers(
                     done, len(slots), slots, since, first, last, visits.rows, visits.calendars, store.records,
                     store.pool, store.meta, rule_set.hooks, store.page_next, store.page_due, self._out,

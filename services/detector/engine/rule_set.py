@@ -16,7 +16,8 @@ from services.detector.engine.located import Document, checked_keys, read_docume
 from services.detector.engine.moments import make_moment
 from services.detector.engine.risk import NO_CARD, RiskCard
 from services.detector.engine.risk_card import read_card
-from services.detector.engine.rules import Rule, read_rule
+from services.detector.engine.rule_forms import Rule
+from services.detector.engine.rules import read_rule
 
 RISK_FILE, LATENESS_FILE = "risk.yaml", "lateness.yaml"
 DEFAULT_LATENESS_HOURS: Mapping[str, float] = {
@@ -47,6 +48,11 @@ class CompiledRuleSet:
     def hooks(self) -> npt.NDArray[np.int64]:
         """The table of what to call, and when."""
         return self.compiled.table
+
+    @property
+    def remembering(self) -> int:
+        """How many rules remember when their condition held: each may need a row of every customer it visits."""
+        return sum(rule.remembers for rule in self.rules)
 
     @property
     def apply_events(self) -> Any:

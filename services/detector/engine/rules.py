@@ -2,162 +2,52 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from services.detector.engine import wire
-from services.detector.engine.calendars import Slot
+from services.detector.engine.calendars import EVERY, Slot
 from services.detector.engine.expressions import Typed, compile_expression
-from services.detector.engine.fact_forms import (
-    ANY,
-    CALENDAR,
-    CASE_COMPLAINT,
-    CASE_COUNTRY,
-    CASE_HANDSET,
-    CASE_INQUIRY,
-    CASE_ORDER,
-    OF_USAGE,
-    BadFeature,
-)
+from services.detector.engine.fact_forms import ANY, CALENDAR, OF_USAGE, BadFeature
 from services.detector.engine.facts import FACTS, feature
 from services.detector.engine.findings import TEXTS_MAX
 from services.detector.engine.located import Document, Path, checked_keys
-from services.detector.engine.parameters import Parameter, read_parameters
-
-CLASSES = ("FIRST_TIME", "CHANGE", "SPECIAL", "DO_NOT_SERVE")
-DIMENSIONS = ("TARIFF", "BUSINESS", "SERVICE", "CIRCLE", "NONE")
-GROUPS = ("SERVICE", "CARE", "COMMERCIAL", "NONE")
-CHANNELS = ("UNKNOWN", "CALL", "SMS", "SELF_SERVICE", "NONE")
-LANGUAGES = ("zh", "en")
-BY_EVENT, BY_LINE, BY_COMPLAINT, BY_HANDSET, BY_DAY = "event", "line", "complaint", "handset", "day"
-EPISODES = (BY_EVENT, BY_LINE, BY_COMPLAINT, BY_HANDSET, BY_DAY)
-FORMATS = ("yuan", "count", "minutes", "hours", "percent", "date", "time", "word")
-NEVER_MS = 4_102_444_800_000 - 1
-_RULE_ID = re.compile(r"[A-Z][A-Z0-9]{1,5}")
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
-_PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
-_COOL_DAYS_MAX = 400
-_OBSERVED_DAYS_MAX = 400
-_WAIT_HOURS_MAX = 720
-_CASE_OF_EPISODE = {BY_COMPLAINT: CASE_COMPLAINT, BY_HANDSET: CASE_HANDSET}
-_CASE_OF_KIND = {wire.ORDER: CASE_ORDER, wire.INQUIRY: CASE_INQUIRY, wire.ROAMING: CASE_COUNTRY}
-_TELLING_KINDS = (wire.USAGE, wire.COMPLAINT, *_CASE_OF_KIND)
-"""Kinds whose events hand something over to the rules that they are judged by."""
-
-_FIELDS = {
-    "id": True, "description": True, "class": True, "dimension": True, "group": True, "cadence": True, "on": False,
-    "profile": False, "episode": True, "history": False, "observed_days": False, "parameters": False,
-    "features": False, "fire": True, "rearm": False, "resolve": False, "resolve_on": False, "cool_down_days": False,
-    "keep": False, "expires": True, "priority": True, "channel": True, "call_from_risk": False,
-    "earliest_contact": False, "recheck_at": False, "tell_again_when": False, "occurred": False, "supersedes": False,
-    "also": False, "wait_hours": False, "count_when": False,
-    "lateness": False, "observation_days": True, "evidence": True, "resolved_evidence": False, "tells": False,
-    "messages": True,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One condition as it is told: what was observed, against what. layer: the parameter whose layer is named."""
-
-    name: str
-    unit: str
-    observed: Typed | None = None
-    observed_text: Typed | None = None
-    baseline: Typed | None = None
-    threshold: Typed | None = None
-    layer: str = ""
-
-
-@dataclass(frozen=True)
-class Told:
-    """A parameter of the sentence. labels: per word and language, for words of enums."""
-
-    name: str
-    value: Typed
-    format: str
-    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """A condition that ends the moment, and the code that says so."""
-
-    when: Typed
-    code: str
-
-
-@dataclass(frozen=True)
-class Message:
-    """The sentences of a rule in one language, with {parameters}."""
-
-    title: str
-    why_now: str
-    what_to_say: str
-
-
-@dataclass(frozen=True)
-class Also:
-    """When an immediate rule is judged beside its events: nominal hours, its condition there, and days to observe."""
-
-    slots: tuple[Slot, ...]
-    fire: Typed
-    observed_days: int
-    is_hourly: bool
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule, checked. slot: None for immediate rules. wait_hours: 0, or raised so long after its event. code: the id
-    as a number, as the state has it."""
-
-    id: str
-    code: int
-    class_: str
-    dimension: str
-    group: str
-    slot: Slot | None
-    kinds: tuple[int, ...]
-    also: Also | None
-    wait_hours: int
-    count_when: Typed | None
-    needs_profile: bool
-    episode: str
-    tells_history: bool
-    observed_days: int
-    parameters: Mapping[str, Parameter]
-    features: Mapping[str, Typed]
-    fire: Typed
-    rearm: Typed | None
-    resolutions: tuple[Resolution, ...]
-    resolve_on: tuple[int, ...]
-    cool_down_days: int
-    keep: Typed | None
-    expires: str
-    priority: Typed
-    channel: Typed
-    call_from_risk: float | None
-    earliest: Typed | None
-    recheck_at: Typed | None
-    watched: tuple[Typed, ...]
-    occurred: Typed | None
-    supersedes: tuple[str, ...]
-    observation_days: int
-    evidence: tuple[Evidence, ...]
-    resolved_evidence: tuple[Evidence, ...]
-    tells: tuple[Told, ...]
-    messages: Mapping[str, Message]
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """The nominal hours at which it is judged."""
-        if self.slot is not None:
-            return (self.slot,)
-        return () if self.also is None else self.also.slots
-
-    def evidence_of(self, state: str) -> tuple[Evidence, ...]:
-        """Return the evidence that a revision of this state tells."""
-        return self.resolved_evidence if state == "RESOLVED" and self.resolved_evidence else self.evidence
+from services.detector.engine.parameters import read_parameters
+from services.detector.engine.rule_forms import (
+    BY_COMPLAINT,
+    BY_CONTRACT,
+    BY_CYCLE,
+    BY_DAY,
+    BY_EVENT,
+    BY_FESTIVAL,
+    BY_LINE,
+    CALENDAR_EPISODES,
+    CASE_OF_EPISODE,
+    CASE_OF_KIND,
+    CHANNELS,
+    CLASSES,
+    CLOCK,
+    COOL_DAYS_MAX,
+    CYCLE_KEPT_DAYS,
+    DIMENSIONS,
+    EPISODES,
+    FIELDS,
+    FORMATS,
+    GROUPS,
+    LANGUAGES,
+    NEVER_MS,
+    OBSERVED_DAYS_MAX,
+    PLACEHOLDER,
+    RULE_ID,
+    STEP_BITS,
+    TELLING_KINDS,
+    WAIT_HOURS_MAX,
+    Also,
+    Evidence,
+    Message,
+    Resolution,
+    Rule,
+    Told,
+)
 
 
 def rule_code(rule_id: str) -> int:
@@ -179,15 +69,17 @@ class _Reader:
         self._given = document.value
         self._names: dict[str, Typed] = {}
         self._calendar_names: set[str] = set()
-        checked_keys(document, (), self._given, _FIELDS)
+        checked_keys(document, (), self._given, FIELDS)
         self._slot = self._read_slot()
         self._episode = self._word("episode", EPISODES)
+        self._steps = tuple(str(each) for each in self._list("steps"))
+        self._expires_at: Typed | None = None
 
     def rule(self) -> Rule:
         """Read field by field; what expressions may name grows on the way."""
         given = self._given
         rule_id = str(given["id"])
-        if not _RULE_ID.fullmatch(rule_id):
+        if not RULE_ID.fullmatch(rule_id):
             raise self._error(("id",), "want 2 to 6 capital letters and digits, such as AN4")
         kinds = self._kinds("on")
         if (self._slot is None) != bool(kinds):
@@ -208,7 +100,7 @@ class _Reader:
             slot=self._slot,
             kinds=kinds,
             also=self._read_also(),
-            wait_hours=self._integer("wait_hours", 0, _WAIT_HOURS_MAX),
+            wait_hours=self._integer("wait_hours", 0, WAIT_HOURS_MAX),
             count_when=self._optional("count_when", "boolean"),
             needs_profile=self._word("profile", ("required", "none"), "required") == "required",
             episode=self._episode,
@@ -220,7 +112,7 @@ class _Reader:
             rearm=self._optional("rearm", "boolean"),
             resolutions=self._read_resolutions(),
             resolve_on=self._kinds("resolve_on"),
-            cool_down_days=self._integer("cool_down_days", 0, _COOL_DAYS_MAX),
+            cool_down_days=self._cool_down(),
             keep=keep,
             expires=self._read_expires(),
             priority=self._expression(("priority",), given["priority"], "number"),
@@ -239,6 +131,14 @@ class _Reader:
             resolved_evidence=self._read_evidence("resolved_evidence"),
             tells=self._read_tells(),
             messages=self._read_messages(),
+            expires_at=self._expires_at,
+            steps=self._steps,
+            bulk=self._truth("bulk"),
+            keeps_row=self._word("row", ("kept", "none"), "kept") == "kept",
+            remembers=self._truth("remembers"),
+            ends_at_hour="hour" in self._list("resolve_on"),
+            warm=self._optional("warm", "boolean"),
+            urgent_from_risk=float(given["urgent_from_risk"]) if "urgent_from_risk" in given else None,
         )
         self._check(rule)
         return rule
@@ -247,15 +147,16 @@ class _Reader:
         texts = max(sum(e.observed_text is not None for e in told) for told in (rule.evidence, rule.resolved_evidence))
         if texts + sum(t.value.type == "text" for t in rule.tells) > TEXTS_MAX:
             raise self._error(("evidence",), f"more than {TEXTS_MAX} texts")
-        if rule.slot is not None and rule.episode not in (BY_DAY, BY_HANDSET):
-            raise self._error(("episode",), "calendar rules have the episodes day or handset")
+        if (rule.slot is not None) != (rule.episode in CALENDAR_EPISODES):
+            raise self._error(("episode",), f"calendar rules have the episodes {', '.join(CALENDAR_EPISODES)}")
         self._check_times(rule)
+        self._check_memory(rule)
         if rule.tells_history and rule.episode not in (BY_LINE, BY_COMPLAINT):
             raise self._error(("history",), "only what is kept of a line or a complaint can be told after loading")
         known = {name for told in rule.tells for name in _names_of(told)}
         for language, message in rule.messages.items():
             for key, text in vars(message).items():
-                for name in _PLACEHOLDER.findall(text):
+                for name in PLACEHOLDER.findall(text):
                     if name not in known:
                         problem = f"{{{name}}} is not told; told are {', '.join(sorted(known))}"
                         raise self._error(("messages", language, key), problem)
@@ -270,10 +171,39 @@ class _Reader:
             raise self._error(("count_when",), "counts at resolve_on of immediate rules, in the place of keep")
         if rule.slot is None and set(rule.resolve_on) & set(rule.kinds):
             raise self._error(("resolve_on",), "what a rule listens to may end its moments anyhow")
-        if rule.slot is None and rule.episode in (BY_DAY, BY_HANDSET):
-            raise self._error(("episode",), "immediate rules have the episodes event, line or complaint")
+
+    def _check_memory(self, rule: Rule) -> None:
+        """Refuse what a rule's episode cannot have."""
+        if rule.steps and (rule.episode not in (BY_CYCLE, BY_CONTRACT) or len(rule.steps) > 1 << STEP_BITS):
+            raise self._error(("steps",), f"only cycles and contracts have steps, at most {1 << STEP_BITS}")
+        if rule.episode == BY_CONTRACT and not rule.steps:
+            raise self._error(("steps",), "the episode contract wants steps, such as [60, 30, 7]")
+        if rule.episode == BY_CYCLE and (rule.rearm or rule.watched or rule.recheck_at or rule.count_when):
+            raise self._error(("episode",), "a cycle is raised once: no rearm, tell_again_when, recheck_at, count_when")
+        may_do_without = rule.slot is not None and rule.episode in (BY_DAY, BY_FESTIVAL)
+        if not rule.keeps_row and (not may_do_without or rule.resolutions or rule.cool_down_days):
+            raise self._error(("row",), "only days and festivals that nothing ends or cools down may do without a row")
+        if rule.episode == BY_FESTIVAL and rule.keeps_row:
+            raise self._error(("row",), "festivals keep no row: want none")
+        if rule.remembers and (rule.slot is None or rule.slot.every != "monday" or not rule.keeps_row):
+            raise self._error(("remembers",), "only rules of every monday remember when their condition held")
+
+    def _cool_down(self) -> int:
+        if self._episode != BY_CYCLE:
+            return self._integer("cool_down_days", 0, COOL_DAYS_MAX)
+        if "cool_down_days" in self._given:
+            raise self._error(("cool_down_days",), "a cycle is raised once; it has no other cool-down")
+        return CYCLE_KEPT_DAYS
+
+    def _truth(self, key: str) -> bool:
+        value = self._given.get(key, False)
+        if not isinstance(value, bool):
+            raise self._error((key,), "want true or false")
+        return value
 
     def _learn_facts(self) -> None:
+        if self._steps:
+            self._names["step"] = Typed("np.int64(step)", "enum", words=self._steps)
         cases = self._cases()
         for name, fact in FACTS.items():
             if fact.where not in (ANY, CALENDAR, *cases):
@@ -287,10 +217,10 @@ class _Reader:
     def _cases(self) -> list[str]:
         """Return whose facts exist here: of the complaint or handset, or of the events where all that have some are of
         one kind; of usage that may end the moment."""
-        found = [case for episode, case in _CASE_OF_EPISODE.items() if episode == self._episode]
+        found = [case for episode, case in CASE_OF_EPISODE.items() if episode == self._episode]
         if self._slot is None:
-            told = [kind for kind in self._kinds("on") if kind in _TELLING_KINDS]
-            found += [_CASE_OF_KIND[kind] for kind in told if len(told) == 1 and kind in _CASE_OF_KIND]
+            told = [kind for kind in self._kinds("on") if kind in TELLING_KINDS]
+            found += [CASE_OF_KIND[kind] for kind in told if len(told) == 1 and kind in CASE_OF_KIND]
             found += [OF_USAGE] if wire.USAGE in self._kinds("resolve_on") else []
         return found
 
@@ -385,12 +315,12 @@ class _Reader:
 
     def _read_slot_of(self, path: Path, given: Any) -> Slot:
         self._keys(path, given, {"every": True, "at": True})
-        if given["every"] not in ("day", "monday"):
-            raise self._error((*path, "every"), "want day or monday")
-        clock = _CLOCK.fullmatch(str(given["at"]))
+        if given["every"] not in EVERY:
+            raise self._error((*path, "every"), f"want one of {', '.join(EVERY)}")
+        clock = CLOCK.fullmatch(str(given["at"]))
         if clock is None:
             raise self._error((*path, "at"), 'want a local time such as "06:00"')
-        return Slot(int(clock[1]) * 60 + int(clock[2]), given["every"] == "monday")
+        return Slot(int(clock[1]) * 60 + int(clock[2]), given["every"])
 
     def _read_also(self) -> Also | None:
         if "also" not in self._given:
@@ -399,11 +329,11 @@ class _Reader:
         self._keys(path, given, {"cadence": True, "fire": True, "observed_days": False})
         self._keys((*path, "cadence"), given["cadence"], {"every": True, "at": False})
         days = given.get("observed_days", 0)
-        if not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= _OBSERVED_DAYS_MAX:
-            raise self._error((*path, "observed_days"), f"want an integer from 0 to {_OBSERVED_DAYS_MAX}")
+        if not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= OBSERVED_DAYS_MAX:
+            raise self._error((*path, "observed_days"), f"want an integer from 0 to {OBSERVED_DAYS_MAX}")
         is_hourly = given["cadence"]["every"] == "hour"
         if is_hourly:
-            slots = tuple(Slot(60 * hour, mondays_only=False) for hour in range(24))
+            slots = tuple(Slot(60 * hour, "day") for hour in range(24))
         else:
             slots = (self._read_slot_of((*path, "cadence"), given["cadence"]),)
         return Also(slots, self._expression((*path, "fire"), given["fire"], "boolean"), days, is_hourly)
@@ -413,9 +343,12 @@ class _Reader:
         given = self._given["expires"]
         if given == "never":
             return f"np.int64({NEVER_MS})"
+        if isinstance(given, dict) and list(given) == ["at"]:
+            self._expires_at = self._expression(("expires", "at"), given["at"], "number")
+            return f"np.int64({self._expires_at.code})"
         self._keys(("expires",), given, {"days": False, "hours": False})
         if len(given) != 1 or not isinstance(next(iter(given.values())), int):
-            raise self._error(("expires",), "want never, {days: n} or {hours: n}")
+            raise self._error(("expires",), "want never, {days: n}, {hours: n} or {at: instant}")
         if "days" in given:
             return f"((day + {int(given['days']) + 1}) * 86_400_000 - TZ_MS)"
         return f"(np.int64(at) + {int(given['hours'])} * 3_600_000)"
@@ -423,6 +356,8 @@ class _Reader:
     def _kinds(self, key: str) -> tuple[int, ...]:
         found = []
         for i, name in enumerate(self._list(key)):
+            if name == "hour" and key == "resolve_on" and self._slot is not None:
+                continue
             if name not in wire.KINDS:
                 raise self._error((key, i), f"{name} is no kind of event; kinds are {', '.join(wire.KINDS)}")
             found.append(wire.KINDS[name])

@@ -1,6 +1,6 @@
 """FT7, AN9: the running month against what the plan includes."""
 
-from tests.reference.episodes import Episode, Verdict, View, settle_in_cycle
+from tests.reference.episodes import Episode, Verdict, View, close_if_expired, settle_in_cycle
 from tests.reference.findings import Condition, seen
 from tests.reference.limits import percent_of
 from tests.reference.local_time import HOUR, days, midnight, month_number, month_of, month_text
@@ -61,7 +61,9 @@ class AN9(BillRule):
         """Each step by itself."""
         for step in ("80", "100", "bill"):
             verdict = self.step(view, step)
-            if verdict is not None:
+            if verdict is None:
+                close_if_expired(view.customer.episodes.get((self.id, step)), view.at)
+            else:
                 settle_in_cycle(view, self.id, verdict)
 
     def step(self, view: View, step: str) -> Verdict | None:

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from tests.reference.episodes import Episode, Verdict, View, settle_in_cycle
+from tests.reference.episodes import Episode, Verdict, View, close_if_expired, settle_in_cycle
 from tests.reference.findings import Condition, seen
 from tests.reference.limits import percent_of
 from tests.reference.local_time import (
@@ -29,7 +29,9 @@ class BillRule(Rule):
 
     def settle(self, view: View, verdict: Verdict | None) -> None:
         """Once for each cycle."""
-        if verdict is not None:
+        if verdict is None:
+            close_if_expired(view.customer.episodes.get((self.id, None)), view.at)
+        else:
             settle_in_cycle(view, self.id, verdict)
 
     def episode(self, view: View, key: object = None) -> Episode | None:

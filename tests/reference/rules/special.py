@@ -110,7 +110,7 @@ def festival_on(day: date) -> str | None:
     if (day.month, day.day) in solar:
         return solar[day.month, day.day]
     years = day.year % 100
-    qingming = int(years * 0.2422 + 4.81) - (years - 1) // 4 if years else 4
+    qingming = int(years * 0.2422 + 4.81) - years // 4
     if (day.month, day.day) == (4, qingming):
         return "qingming"
     moon = LunarDate.from_solar_date(day.year, day.month, day.day)
@@ -188,12 +188,12 @@ class AN16(Rule):
             ends = "renewed"
         elif now != then:
             ends = "contract_changed"
-        left = (now - view.day).days if now else 0
+        left, step = (now - view.day).days if now else -1, int(episode.name.split("/")[1])
         verdict = Verdict(
             name=episode.name, fires=False, ends=ends, expires=episode.expires, priority=3,
-            channel="SMS" if left == 60 else "CALL", occurred=view.at,
+            channel="SMS" if step == 60 else "CALL", occurred=view.at,
             evidence=[
-                seen("contract_days_left", "days", left, None, left),
+                seen("contract_days_left", "days", left, None, step),
                 seen("contract_ends_at", "ms", midnight(now) if now else 0),
             ],
         )  # fmt: skip

@@ -266,7 +266,7 @@ class AN13(Weekly):
             expires=midnight(monday + days(28)),
             priority=3,
             channel="SMS",
-            call_from_risk=None if has_jumped else 60,
+            call_from_risk=60,
             occurred=midnight(monday),
             nominal=monday,
             kept=(four, has_jumped),
@@ -302,7 +302,7 @@ class AN13(Weekly):
         limit, layer = self.limit_and_layer(view, Fraction(four, 4), has_jumped)
         verdict = Verdict(
             name=episode.name, fires=False, expires=episode.expires, ends="back_in_band", priority=3, channel="SMS",
-            call_from_risk=None if has_jumped else 60, occurred=view.at,
+            call_from_risk=60, occurred=view.at,
             evidence=[seen("week_data_kib", "kib", week, Fraction(four, 4), limit, layer)],
         )  # fmt: skip
         end(view, self.id, episode, verdict)
@@ -335,7 +335,10 @@ class AN12(Rule):
         share = 100 * off_month / all_month if all_month else 0.0
         before = 100 * off_three / all_three if all_three else 0.0
         rise, least = view.limit(self.id, "rise_points"), view.limit(self.id, "least_voice")
-        moved, least_moved = customer.contacts.moved_since(view.day - days(60)), view.limit(self.id, "least_moved")
+        moved, least_moved = (
+            customer.contacts.moved_between(view.day - days(60), view.day),
+            view.limit(self.id, "least_moved"),
+        )
         has_risen = share - before >= rise and all_month >= least and all_three >= least
         voice_layer = view.layer(self.id, "least_voice")
         return Verdict(

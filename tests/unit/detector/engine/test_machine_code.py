@@ -15,8 +15,8 @@ from services.detector.engine.generate import rule_text
 from services.detector.engine.hooks import TooManyRules, findings_at_once, hooks_of
 from services.detector.engine.jit import address, drop_unused, entry, kernel
 from services.detector.engine.layout import COMPLAINTS_KEPT
+from services.detector.engine.rule_forms import Rule
 from services.detector.engine.rule_set import compile_rule_set
-from services.detector.engine.rules import Rule
 from tests.reference.logs import shipped, shipped_documents
 
 TEXT = '''
