@@ -95,7 +95,8 @@ def random_log(
         person = rng.choice(people)
         person.changes_mood()
         kind = rng.choices(list(weights), list(weights.values()))[0]
-        if kind in person.never:
+        is_settled = person.customer_id % 4 == 2 and rng.random() < 0.85
+        if kind in person.never or (kind == "service-order" and is_settled):
             kind = "usage"
         if person.mood == "silent" and kind == "usage" and rng.random() < 0.97:
             continue

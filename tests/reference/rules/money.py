@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from tests.reference.episodes import Verdict, View, close_if_expired, end, settle_at_event
+from tests.reference.episodes import Verdict, View, settle_at_event
 from tests.reference.findings import seen
 from tests.reference.local_time import FAR, HOUR, MINUTE, days, midnight
 from tests.reference.memory import days_sum
@@ -109,37 +109,31 @@ class AN5(Rule):
 
     def at_event(self, view: View) -> None:
         """At the newest event of an inquiry; uses that succeed end it."""
-        record = view.record
+        record, episode = view.record, view.customer.episodes.get((self.id, None))
         assert record is not None
-        episode = view.customer.episodes.get((self.id, None))
-        close_if_expired(episode, view.at)
         if view.kind == "inquiry":
-            if record["topic"] == "FAULT" and record["state"] == "OPENED":
-                settle_at_event(view, self.id, self.verdict(view, view.name(record), 1))
-            return
-        if episode is None or not episode.is_open or not record["succeeded"] or view.at < episode.opened_at:
-            return
-        episode.kept += 1
-        wanted = view.limit(self.id, "successful_uses")
-        if episode.kept >= wanted:
-            verdict = self.verdict(view, episode.name, 0)
-            verdict.ends = "in_use_again"
-            verdict.evidence = [
-                seen("successful_uses", "count", episode.kept, None, wanted, view.layer(self.id, "successful_uses"))
-            ]
-            end(view, self.id, episode, verdict)
+            is_fault = record["topic"] == "FAULT" and record["state"] == "OPENED"
+            settle_at_event(view, self.id, self.verdict(view, view.name(record), fires=is_fault, inquiries=1))
+        elif episode is not None and episode.is_open:
+            if record["succeeded"] and view.at >= episode.opened_at:
+                episode.kept += 1
+            settle_at_event(view, self.id, self.verdict(view, episode.name, fires=False))
 
     def at_hour(self, view: View) -> None:
         """At every full hour."""
-        close_if_expired(view.customer.episodes.get((self.id, None)), view.at)
+        episode = view.customer.episodes.get((self.id, None))
+        fires = self.is_silent(view)
+        if fires or (episode is not None and episode.is_open):
+            settle_at_event(view, self.id, self.verdict(view, view.day.isoformat(), fires=fires))
+
+    def is_silent(self, view: View) -> bool:
+        """True when nothing has succeeded for a day on a line that is in service and used every day."""
         line, first = view.customer.line, view.customer.first_day
-        is_active = line is None or line["status"] == "ACTIVE"
-        if first is None or first > view.day - days(28) or not is_active:
-            return
+        if first is None or first > view.day - days(28) or (line is not None and line["status"] != "ACTIVE"):
+            return False
         if self.silent_minutes(view) < view.limit(self.id, "silence"):
-            return
-        if self.successes(view) >= 14 * view.limit(self.id, "least_daily"):
-            settle_at_event(view, self.id, self.verdict(view, view.day.isoformat(), 0))
+            return False
+        return self.successes(view) >= 14 * view.limit(self.id, "least_daily")
 
     def silent_minutes(self, view: View) -> int:
         """Minutes since the newest success; -1 when there was none."""
@@ -150,12 +144,16 @@ class AN5(Rule):
         """Of the 14 closed days."""
         return days_sum(view.customer.successes, view.day - days(14), view.day - days(1))
 
-    def verdict(self, view: View, name: str, inquiries: int) -> Verdict:
-        """With the evidence of both forms."""
+    def verdict(self, view: View, name: str, *, fires: bool, inquiries: int = 0) -> Verdict:
+        """With the evidence of both forms; uses are counted since the moment that is open was raised."""
         mean = Fraction(self.successes(view), 14)
+        episode, wanted = view.customer.episodes.get((self.id, None)), view.limit(self.id, "successful_uses")
+        used = episode.kept if episode is not None and episode.is_open else 0
         return Verdict(
             name=name,
-            fires=True,
+            fires=fires,
+            ends="in_use_again" if used >= wanted else None,
+            on_end=[seen("successful_uses", "count", used, None, wanted, view.layer(self.id, "successful_uses"))],
             expires=midnight(view.day + days(8)),
             free=1,
             priority=1,
