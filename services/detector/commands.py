@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from services.detector.stored.rebuild_commands import rebuild
 from services.settings import read_settings
 
 app = typer.Typer(help="Find moments in the event log / 从事件日志发现关键时刻", invoke_without_command=True)
@@ -36,6 +37,9 @@ def serve(
         typer.echo(str(exc), err=True)
         raise typer.Exit(2) from exc
     run(settings, clock, partitions=numbers)
+
+
+app.command()(rebuild)
 
 
 @app.command()

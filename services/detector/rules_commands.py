@@ -17,6 +17,7 @@ from services.detector.engine.errors import RuleError
 from services.detector.rules_diff_commands import diff
 from services.detector.rules_files import SHIPPED, read_documents
 from services.detector.stored.backtest_commands import backtest
+from services.detector.stored.shadow_commands import shadow
 
 RULES_TOPIC = "kairos.rules.v1"
 RULE_SET = "kairos.rules.v1.RuleSet"
@@ -36,6 +37,7 @@ class Published:
 
 app.command()(backtest)
 app.command()(diff)
+app.command()(shadow)
 
 
 @app.callback()

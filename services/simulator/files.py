@@ -13,6 +13,8 @@ from services.simulator.events import Event
 from services.simulator.plan import Plan
 from services.simulator.truth import write_truth
 
+ACCEPTED_AFTER_MS = 5_000
+"""How long after the begin of its session an event is accepted: what is late in the plan is late in the files."""
 # The format in which each kind of history is written; the file door reads all three.
 FORMATS = {"usage": "parquet", "balance": "csv", "bill": "csv", "service-order": "csv"}
 
@@ -54,8 +56,12 @@ def write_plan(folder: Path, plan: Plan) -> dict[str, int]:
     """Write everything: for backtests, for looking at, for loading elsewhere; returns counts by name."""
     folder.mkdir(parents=True, exist_ok=True)
     history = write_history(folder / "history", plan.history())
-    live = [event for session in plan.span.sessions() for event in ordered_live(plan, session.at_ms)]
-    write_ndjson(folder / "live.ndjson", ({"kind": event.kind, **event.body} for event in live))
+    live = [
+        {"kind": event.kind, "ingested_at": session.at_ms + ACCEPTED_AFTER_MS, **event.body}
+        for session in plan.span.sessions()
+        for event in ordered_live(plan, session.at_ms)
+    ]
+    write_ndjson(folder / "live.ndjson", live)
     write_ndjson(folder / "managers.ndjson", (asdict(manager) for manager in plan.province.managers))
     return {
         "history": sum(count for _, count in history.values()),

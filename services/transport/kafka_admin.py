@@ -192,6 +192,11 @@ class KafkaAdmin:
         with self._mapped():
             return sorted(group["group_id"] for group in self._client.list_groups())
 
+    def group_members(self, group: str) -> int:
+        """How many members a consumer group has now; those that were killed count until their session ends."""
+        with self._mapped():
+            return len(self._client.describe_groups([group])[group]["members"])
+
     def trim(self, before: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         """Delete the records before the given offsets, and return the first offset kept, by topic and partition."""
         wanted = {TopicPartition(topic, partition): offset for (topic, partition), offset in before.items()}

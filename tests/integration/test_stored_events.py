@@ -123,6 +123,25 @@ def test_a_backtest_of_lines_finds_the_moments_of_the_live_run(
     assert {line.replace("shipped@0", "province@1") for line in found} == wanted
 
 
+def test_a_shadow_tells_what_a_draft_would_have_done_otherwise(lived: KafkaServer, tmp_path: Path) -> None:
+    """The last test of this module: it appends to the log, where no live detector is any more."""
+    draft = tmp_path / "draft"
+    draft.mkdir()
+    text = (REPOSITORY / "services/detector/rules/an4.yaml").read_text(encoding="utf-8")
+    (draft / "an4.yaml").write_text(text.replace("value: 1000,", "value: 5,"), encoding="utf-8")
+    publish(lived.bootstrap, EVENTS, LifeFeed(seed=77, customers=50, first_event=10_000).batch(400))
+    out, topics = tmp_path / "differences.ndjson", log_ends(lived.bootstrap, MOMENTS)
+    done = _kairos("rules", "shadow", "--rules", str(draft), "--until-end", "--bootstrap", lived.bootstrap,
+                   "--out", str(out), "--json")  # fmt: skip
+    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert {(each["rule_id"], each["what"]) for each in found} == {("AN4", "only_live")}
+    assert [each["customer_id"] for each in found] == sorted(each["customer_id"] for each in found)
+    assert done["differences"] == len(found) == done["rules"]["AN4"]["only_live"]
+    assert done["rules"]["AN1"]["same"] > 0
+    assert done["records"] >= 400
+    assert log_ends(lived.bootstrap, MOMENTS) == topics, "a shadow writes nothing"
+
+
 def _lines(records: list[Any]) -> Iterator[str]:
     """The records of a partition as lines, control records among them."""
     for record in records:
@@ -162,16 +181,19 @@ def _archive(bootstrap: str, folder: Path) -> "subprocess.Popen[bytes]":
 
 def _backtest(folder: Path, *arguments: str) -> set[str]:
     out = folder / "moments.ndjson"
+    done = _kairos("rules", "backtest", *arguments, "--out", str(out), "--json")
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert done["revisions"] == len(lines)
+    return {_canonical(moment) for moment in lines}
+
+
+def _kairos(*arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "rules", "backtest", *arguments, "--out", str(out), "--json"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        timeout=150,
+        [sys.executable, "-m", "services.cli.main", *arguments], cwd=REPOSITORY, capture_output=True, timeout=300
     )
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    assert json.loads(done.stdout)["revisions"] == len(lines)
-    return {_canonical(moment) for moment in lines}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def _canonical(moment: dict[str, Any]) -> str:

@@ -5,17 +5,25 @@ from typing import Any
 
 import polars as pl
 
+from schemas.codec import encode
 from services.detector.decode import DecodedChunk, HandOver, Poison
 from services.detector.stored.archive_layout import Archive, Stretch
 from services.detector.stored.columns import windows
-from services.detector.stored.frames import CONTROL, LOG_KINDS, POISON, as_newest, columns_of
+from services.detector.stored.frames import CONTROL, LOG_KINDS, POISON, as_newest, columns_of, records_of
 
 
-def read_chunks(archive: Archive, partition: int, *, first_offset: int = 0) -> Iterator[DecodedChunk]:
-    """Yield the chunks of a partition from an offset on, ticks and poison included. Raises ArchiveBroken, OSError."""
+def read_chunks(
+    archive: Archive, partition: int, first_offset: int = 0, next_offset: int | None = None, *, copies: bool = False
+) -> Iterator[DecodedChunk]:
+    """Yield the chunks of [first_offset, next_offset), ticks and poison included. Raises ArchiveBroken, OSError.
+
+    copies: with the customer records as bytes, as the log had them.
+    """
     for stretch in archive.stretches(partition):
-        if stretch.next_offset > first_offset:
-            yield from _chunks(archive, stretch, max(first_offset, stretch.first_offset))
+        first = max(first_offset, stretch.first_offset)
+        last = stretch.next_offset if next_offset is None else min(next_offset, stretch.next_offset)
+        if first < last:
+            yield from _chunks(archive, stretch, first, last, copies=copies)
 
 
 def bounds(archive: Archive, partition: int) -> tuple[int, int]:
@@ -33,7 +41,7 @@ def gaps(archive: Archive, partition: int) -> list[tuple[int, int]]:
     ]
 
 
-def _chunks(archive: Archive, stretch: Stretch, first: int) -> Iterator[DecodedChunk]:
+def _chunks(archive: Archive, stretch: Stretch, first: int, last: int, *, copies: bool) -> Iterator[DecodedChunk]:
     tables: dict[str, list[pl.DataFrame]] = {}
     for each in stretch.files:
         tables.setdefault(each.kind, []).append(_read(archive, each.path, each.kind))
@@ -42,8 +50,10 @@ def _chunks(archive: Archive, stretch: Stretch, first: int) -> Iterator[DecodedC
     ticks = None if control is None else control.filter(pl.col("rules_offset").is_not_null())
     hand_overs = [] if control is None else control.filter(pl.col("engine_version").is_not_null()).rows(named=True)
     bad = [] if poison is None else poison.rows(named=True)
-    for chunk in windows(stretch.partition, first, stretch.next_offset, frames, ticks):
+    customers = _copies(frames["customer"]) if copies and "customer" in frames else []
+    for chunk in windows(stretch.partition, first, last, frames, ticks):
         chunk.poison = [Poison(row["offset"], row["key"], row["value"], row["reason"]) for row in _within(bad, chunk)]
+        chunk.customers = [each for each in customers if chunk.first_offset <= each[2] < chunk.next_offset]
         chunk.hand_overs = [HandOver(row["offset"], row["engine_version"]) for row in _within(hand_overs, chunk)]
         yield chunk
 
@@ -55,6 +65,15 @@ def _read(archive: Archive, path: str, kind: str) -> pl.DataFrame:
         record = LOG_KINDS[kind]
         return as_newest(record, frame).select([*columns_of(record), "offset"])
     return frame.with_columns(pl.col("now").to_physical()) if kind == CONTROL else frame
+
+
+def _copies(frame: pl.DataFrame) -> list[tuple[bytes, bytes, int]]:
+    """Return customer records as the log had them: key, value, offset."""
+    record = LOG_KINDS["customer"]
+    return [
+        (b"%d" % fields["customer_id"], encode(record, fields), offset)
+        for fields, offset in zip(records_of(record, frame), frame.get_column("offset").to_list(), strict=True)
+    ]
 
 
 def _within(rows: list[dict[str, Any]], chunk: DecodedChunk) -> list[Mapping[str, Any]]:

@@ -24,7 +24,7 @@ FROM_START = typer.Option("--from-start", help="A draft holds from the log's fir
 def backtest(
     events: Annotated[
         list[Path] | None,
-        typer.Option("--events", help="NDJSON lines of events, or an archive's folder. More files may follow."),
+        typer.Option("--events", help="An archive's folder, or files of events. More files may follow."),
     ] = None,
     more: Annotated[
         list[Path] | None, typer.Argument(help="Further files, after --events.", show_default=False)
@@ -34,7 +34,11 @@ def backtest(
     ] = False,
     customers: Annotated[
         list[Path] | None,
-        typer.Option("--customers", help="NDJSON of customer records that were known at the beginning."),
+        typer.Option("--customers", help="Customer records that were known at the beginning."),
+    ] = None,
+    history: Annotated[
+        list[Path] | None,
+        typer.Option("--history", help="Events of the past, files or a folder; they fill state only."),
     ] = None,
     rules: Annotated[Path | None, RULES] = None,
     only: Annotated[bool, ONLY] = False,
@@ -59,14 +63,15 @@ def backtest(
 ) -> None:
     """Run the live engine over stored events, the clock included, and write every moment it finds.
 
-    Over lines the clock ticks each minute; over a log, as it did when it was live, and then on to --until. Without
-    --rules a log is run with the rule sets that it announces, lines with those that ship.
+    Files hold events as upstream systems send them: NDJSON, Parquet or CSV, with a `kind` or named for it, and if need
+    be `ingested_at`. There the clock ticks each minute; in a log as it did when it was live, and then on to --until.
+    Without --rules a log is run with the rule sets that it announces, files with those that ship.
 
     用线上引擎回放已存事件（含时钟），输出每个时刻的每个版本。
     """
     from services.detector.stored.backtest import Span
     from services.detector.stored.capacity import Capacity
-    from services.detector.stored.jobs import run_lines, run_log
+    from services.detector.stored.jobs import EventFiles, run_lines, run_log
     from services.detector.stored.progress import Teller
     from services.detector.stored.telling import show_result
     from services.transport.errors import TransportError
@@ -81,11 +86,10 @@ def backtest(
         with Teller(quiet=as_json) as teller:
             if source is None:
                 compiled = draft_spec(rules, only=only, from_start=from_start).compiled()
-                result = run_lines(
-                    paths, customers or [], compiled, span=span, out=out, rejects=rejects, tell=teller.tell
-                )
-            elif customers:
-                raise ValueError("--customers goes with lines; a log holds its customers")
+                files = EventFiles(paths, customers or [], history or [])
+                result = run_lines(files, compiled, span=span, out=out, rejects=rejects, tell=teller.tell)
+            elif customers or history:
+                raise ValueError("--customers and --history go with files of events; a log holds its own")
             else:
                 spec = log_spec(source, rules, only=only, from_start=from_start)
                 result = run_log(source, spec, span=span, out=out, jobs=jobs, tell=teller.tell)
@@ -101,9 +105,10 @@ def backtest(
 
 def log_source(paths: Sequence[Path], *, kafka: bool, bootstrap: str) -> Any:
     """Return the log that is meant, None for lines; raises ValueError."""
+    from services.detector.stored.archive_layout import Archive
     from services.detector.stored.sources import LogSource
 
-    folders = [path for path in paths if path.is_dir()]
+    folders = [path for path in paths if Archive(path).is_there]
     if not paths and not kafka:
         raise ValueError("want --events PATH, an archive's folder or files of lines, or --kafka")
     if len(folders) > 1 or (folders and len(paths) > 1) or (kafka and len(folders) != len(paths)):

@@ -48,6 +48,7 @@ class Tally:
     cities: Counter[str] = field(default_factory=Counter)
     days: Counter[str] = field(default_factory=Counter)
     channels: Counter[str] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     calls: dict[tuple[str, str], Counter[Seat]] = field(default_factory=dict)
 
     def add(self, moment: Mapping[str, Any]) -> None:
@@ -60,6 +61,7 @@ class Tally:
         self.cities[city] += 1
         self.days[day] += 1
         self.channels[moment["channel"]] += 1
+        self.cells[moment["rule_id"], city, day] += 1
         if moment["channel"] == "CALL":
             seat = (moment["priority"], 100 - round(moment["risk_score"]), moment["rule_id"])
             self.calls.setdefault((city, day), Counter())[seat] += 1
@@ -70,6 +72,7 @@ class Tally:
         for mine, theirs in ((self.rules, other.rules), (self.cities, other.cities), (self.days, other.days),
                              (self.channels, other.channels)):  # fmt: skip
             mine.update(theirs)
+        self.cells.update(other.cells)
         for key, seats in other.calls.items():
             self.calls.setdefault(key, Counter()).update(seats)
 

@@ -28,6 +28,15 @@ Progress = Callable[[str, int, int], object]
 _WRITE_BYTES: Final = 1 << 20
 
 
+@dataclass(frozen=True)
+class EventFiles:
+    """Files of lines or rows; customers and history are the past."""
+
+    events: Sequence[Path]
+    customers: Sequence[Path] = ()
+    history: Sequence[Path] = ()
+
+
 @dataclass
 class Result:
     """What a backtest read and found."""
@@ -100,12 +109,11 @@ def draft_rules(documents: Mapping[str, str], version: str) -> dict[int, Compile
 
 
 def run_lines(
-    paths: Sequence[Path], customers: Sequence[Path], rules: Mapping[int, CompiledRuleSet], *, span: Span, out: Path,
-    rejects: Path, tell: Progress,
-) -> Result:  # fmt: skip
-    """Run over files of lines. Raises NothingToRun, OSError."""
+    files: EventFiles, rules: Mapping[int, CompiledRuleSet], *, span: Span, out: Path, rejects: Path, tell: Progress
+) -> Result:
+    """Run over files of lines. Raises NothingToRun, OSError, ValueError."""
     result = Result()
-    tables = _read(paths, customers, rejects, tell)
+    tables = _read(files, rejects, tell)
     result.read, result.refused, result.reasons = tables.read, tables.refused, tables.reasons
     started = time.monotonic()
     with MomentFile(out, result.tally) as file:
@@ -219,14 +227,13 @@ def _join_files(parts: Sequence[Path], out: Path) -> None:
     joined.replace(out)
 
 
-def _read(paths: Sequence[Path], customers: Sequence[Path], rejects: Path, tell: Progress) -> Tables:
-    total = sum(path.stat().st_size for path in (*paths, *customers))
+def _read(files: EventFiles, rejects: Path, tell: Progress) -> Tables:
     done = 0
 
-    def on_bytes(count: int) -> None:
+    def on_rows(count: int) -> None:
         nonlocal done
         done += count
-        tell("bytes", min(done, total), total)
+        tell("lines", done, 0)
 
     with contextlib.ExitStack() as stack:
         opened: list[Any] = []
@@ -237,7 +244,9 @@ def _read(paths: Sequence[Path], customers: Sequence[Path], rejects: Path, tell:
                 opened.append(stack.enter_context(rejects.open("w", encoding="utf-8")))
             opened[0].write(refused.as_json() + "\n")
 
-        return read_lines(paths, customers=customers, on_refused=refuse, on_bytes=on_bytes)
+        return read_lines(
+            files.events, customers=files.customers, history=files.history, on_refused=refuse, on_rows=on_rows
+        )
 
 
 def _live_span(frames: Mapping[str, pl.DataFrame], span: Span) -> tuple[int, int]:

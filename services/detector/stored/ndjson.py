@@ -1,4 +1,4 @@
-"""Lines of events.md → tables of events in log order, and the lines that are refused.
+"""Lines of events.md, or rows of tables → tables of events in log order, and those that are refused.
 
 A line is an event as ingest takes it, with its `kind` and, if need be, `ingested_at` and `history`; `{"kind": "tick",
 "now": …}` is a control record. One bad line never harms its neighbours.
@@ -6,7 +6,7 @@ A line is an event as ingest takes it, with its `kind` and, if need be, `ingeste
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,9 @@ from schemas.limits import EARLIEST_MS
 from schemas.reasons import Reason
 from services.detector.engine.wire import LATEST_MS
 from services.detector.stored.frames import LOG_KINDS, frame_of
+from services.detector.stored.rows import Row, blocks_of, files_of, kind_of
 
 TICK: Final = "tick"
-_BLOCK_LINES: Final = 50_000
-_BOM: Final = b"\xef\xbb\xbf"
 _RULES: Final = DoorRules()
 _NOT_OURS: Final = ("phone", "phone_token", "phone_masked")
 """Fields of customer records that no rule uses; a number in clear goes no further than this module."""
@@ -78,13 +77,13 @@ class _Reader:
         self._ticks: list[tuple[int, int, int]] = []
         self._line = 0
 
-    def take(self, file: str, number: int, raw: bytes, *, default_kind: str, is_history: bool) -> None:
-        """Read one line."""
+    def take(self, file: str, number: int, row: Row, *, default_kind: str, is_history: bool) -> None:
+        """Read one line, or one row of a table."""
         self._line += 1
-        value = json_event(raw)
+        value = row if isinstance(row, dict) else json_event(row)
         found = value if isinstance(value, Rejection) else self._record(value, default_kind, is_history=is_history)
         if isinstance(found, Rejection):
-            self._refuse(file, number, raw, value, found.faults)
+            self._refuse(file, number, row, value, found.faults)
         elif found is not None:
             kind, record = found
             record["line"] = self._line
@@ -128,7 +127,7 @@ class _Reader:
         self._ticks.append((self._line, now, rules))
         return None
 
-    def _refuse(self, file: str, number: int, raw: bytes, value: Any, faults: tuple[Fault, ...]) -> None:
+    def _refuse(self, file: str, number: int, row: Row, value: Any, faults: tuple[Fault, ...]) -> None:
         fields = value if value.__class__ is dict else {}
         values = tuple(
             None if fault.field == "phone" else fields.get(fault.field.partition("[")[0]) for fault in faults
@@ -136,7 +135,9 @@ class _Reader:
         text = json.dumps({n: v for n, v in fields.items() if n != "phone"}, ensure_ascii=False) if fields else ""
         self.tables.refused += 1
         self.tables.reasons.update({str(fault.reason) for fault in faults})
-        self._on_refused(Refused(file, number, faults, values, text or raw.decode(errors="replace")))
+        if not text and isinstance(row, bytes):
+            text = row.decode(errors="replace")
+        self._on_refused(Refused(file, number, faults, values, text))
 
     def end_block(self) -> None:
         """Turn what was collected into columns, which take a tenth of the memory."""
@@ -162,33 +163,22 @@ class _Reader:
 
 
 def read_lines(
-    paths: Sequence[Path], *, customers: Sequence[Path] = (), on_refused: Callable[[Refused], object],
-    on_bytes: Callable[[int], object] = lambda _: None,
+    paths: Sequence[Path], *, customers: Sequence[Path] = (), history: Sequence[Path] = (),
+    on_refused: Callable[[Refused], object], on_rows: Callable[[int], object] = lambda _: None,
 ) -> Tables:  # fmt: skip
-    """Read files of events; `customers` come before them as what was known at the beginning. Raises OSError."""
+    """Read files of events. `customers` and `history` are the past: they come first. Raises OSError, ValueError.
+
+    A row without a kind has the one that its file is named for; of `customers`, customer.
+    """
     reader = _Reader(on_refused)
-    for files, default_kind in ((customers, "customer"), (paths, "")):
-        for path in files:
-            for block in _blocks(path):
-                for number, raw in block:
-                    reader.take(str(path), number, raw, default_kind=default_kind, is_history=bool(default_kind))
+    for files, kind, is_history in ((customers, "customer", True), (history, "", True), (paths, "", False)):
+        for path in files_of(files):
+            for block in blocks_of(path):
+                for number, row in block:
+                    reader.take(str(path), number, row, default_kind=kind or kind_of(path), is_history=is_history)
                 reader.end_block()
-                on_bytes(sum(len(raw) + 1 for _, raw in block))
+                on_rows(len(block))
     return reader.finish()
-
-
-def _blocks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield numbered lines that are not blank, so many at a time."""
-    block: list[tuple[int, bytes]] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            raw = (line.removeprefix(_BOM) if number == 1 else line).strip()
-            if raw:
-                block.append((number, raw))
-            if len(block) >= _BLOCK_LINES:
-                yield block
-                block = []
-    yield block
 
 
 def _faults_of_log(ingested: Any, history: Any) -> tuple[Fault, ...]:

@@ -16,21 +16,22 @@ class Teller:
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} / {task.total:,.0f}"),
-            TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"), TimeRemainingColumn(),
+            console=console, disable=quiet or not console.is_terminal,
         )  # fmt: skip
         self._is_plain = not quiet and not console.is_terminal
         self._tasks: dict[str, Any] = {}
         self._said_at = time.monotonic()
 
     def tell(self, what: str, done: int, total: int) -> None:
-        """Show how much of something is done."""
+        """Show how much of something is done; a total of 0 is not known."""
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
+            self._tasks[what] = self._bar.add_task(what, total=total or None, counts="")
+        counts = f"{done:,} of {total:,}" if total else f"{done:,}"
+        self._bar.update(self._tasks[what], completed=done, total=total or None, counts=counts)
         if self._is_plain and time.monotonic() - self._said_at > _PLAIN_SECONDS:
             self._said_at = time.monotonic()
-            typer.echo(f"{what}: {done:,} of {total:,}", err=True)
+            typer.echo(f"{what}: {counts}", err=True)
 
     def __enter__(self) -> "Teller":
         self._bar.start()

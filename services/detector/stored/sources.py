@@ -16,12 +16,16 @@ class SourceTorn(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One partition of a source. archive_next: where the archive ends and the brokers' log begins to be read."""
+    """One partition of a source.
+
+    archive_next: where the archive ends and the brokers' log begins to be read; log_first: what the brokers still have.
+    """
 
     number: int
     first_offset: int
     archive_next: int
     next_offset: int
+    log_first: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,18 @@ class LogSource:
         live = self._live()
         return [self._part(number, kept.get(number), live.get(number)) for number in sorted(kept.keys() | live.keys())]
 
-    def chunks(self, part: Part) -> Iterator[DecodedChunk]:
-        """Yield the chunks of a partition in log order."""
-        if part.archive_next > part.first_offset:
+    def chunks(self, part: Part, *, end: int | None = None, copies: bool = False) -> Iterator[DecodedChunk]:
+        """Yield the chunks of a partition in log order, up to an offset. copies: with customer records in bytes."""
+        end = part.next_offset if end is None else end
+        archive_next = min(part.archive_next, end)
+        if archive_next > part.first_offset:
             assert self.archive is not None
-            yield from read_chunks(Archive(self.archive), part.number, first_offset=part.first_offset)
-        if part.next_offset > part.archive_next:
+            span = (part.first_offset, archive_next)
+            yield from read_chunks(Archive(self.archive), part.number, *span, copies=copies)
+        if end > part.archive_next:
             from services.detector.stored.kafka_source import read_log
 
-            yield from read_log(self.bootstrap, part.number, part.archive_next, part.next_offset)
+            yield from read_log(self.bootstrap, part.number, part.archive_next, end)
 
     def rule_sets(self) -> Mapping[int, Mapping[str, Any]]:
         """Return the rule sets that were published, by offset: those of the archive, and of the brokers."""
@@ -82,12 +89,12 @@ class LogSource:
     def _part(self, number: int, kept: tuple[int, int] | None, live: tuple[int, int] | None) -> Part:
         if kept is None:
             assert live is not None
-            return Part(number, live[0], live[0], live[1])
+            return Part(number, live[0], live[0], live[1], live[0])
         if live is None or live[1] <= kept[1]:
-            return Part(number, kept[0], kept[1], kept[1])
+            return Part(number, kept[0], kept[1], kept[1], kept[1] if live is None else live[0])
         if live[0] > kept[1]:
             raise SourceTorn(
                 f"partition {number}: the archive ends at {kept[1]}, the log begins at {live[0]}: "
                 f"what is between is in neither"
             )
-        return Part(number, kept[0], kept[1], live[1])
+        return Part(number, kept[0], kept[1], live[1], live[0])

@@ -68,6 +68,10 @@ def summary(
         "per_city": _sorted(tally.cities),
         "per_day": _sorted(tally.days),
         "per_channel": _sorted(tally.channels),
+        "cells": [
+            {"rule_id": rule, "city": city, "day": day, "moments": count}
+            for (rule, city, day), count in sorted(tally.cells.items())
+        ],
         "capacity": {
             "managers": capacity.managers,
             "contacts_per_manager": capacity.contacts_per_manager,

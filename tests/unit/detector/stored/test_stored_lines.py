@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from services.detector.stored.ndjson import Refused, Tables, read_lines
@@ -86,6 +87,30 @@ def test_lines_with_control_records_stay_in_file_order(tmp_path: Path) -> None:
     assert tables.ticks is not None
     assert tables.ticks.rows() == [(2, AT, 4)]
     assert tables.frames["usage"].get_column("offset").to_list() == [1, 3]
+
+
+def test_tables_are_read_like_lines_and_may_be_named_for_their_kind(tmp_path: Path) -> None:
+    rows = {"event_id": ["a", "b"], "customer_id": [7, 8], "occurred_at": [AT, AT + 1], "source": ["boss", "boss"],
+            "balance_fen": [5, -5], "change_fen": [None, 3]}  # fmt: skip
+    pl.DataFrame(rows).write_parquet(tmp_path / "balance.parquet")
+    (tmp_path / "complaint.csv").write_text(
+        "event_id,customer_id,occurred_at,source,complaint_id,state,topic\n"
+        "c,7,2026-09-07T10:00:00+08:00,crm,9,OPENED,NETWORK\nd,7,soon,crm,9,OPENED,NETWORK\n"
+    )
+    (tmp_path / "line-status.ndjson").write_bytes(
+        b'{"event_id": "e", "customer_id": 7, "occurred_at": 1788746400000, "source": "crm", "status": "ACTIVE"}'
+    )
+    refused: list[Refused] = []
+    tables = read_lines([], history=[tmp_path], on_refused=refused.append)
+    assert tables.read == {"balance": 2, "complaint": 1, "line-status": 1}
+    assert [(each.line, each.faults[0].field, each.values[0]) for each in refused] == [(2, "occurred_at", "soon")]
+    assert tables.frames["balance"].get_column("change_fen").to_list() == [None, 3]
+    assert all(frame.get_column("history").all() for frame in tables.frames.values())
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_lines([tmp_path / "nowhere.ndjson"], on_refused=print)
 
 
 def _usage(event_id: str, **fields: Any) -> bytes:
