@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from schemas.codec import encode
+from schemas.writers import writer_of
 from services.detector import metrics
 from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import Outbox
@@ -186,7 +186,7 @@ class Shard:
 
 def moment_record(moment: Moment) -> OutRecord:
     """The record of a moment, keyed by customer."""
-    return OutRecord(b"%d" % moment["customer_id"], encode(MOMENT, dict(moment)))
+    return OutRecord(b"%d" % moment["customer_id"], writer_of(MOMENT)(dict(moment)))
 
 
 def dead_letter(partition: int, poison: Poison) -> OutRecord:

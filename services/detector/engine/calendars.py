@@ -3,7 +3,7 @@ since 1992."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -46,7 +46,15 @@ def date_of(day: int) -> date:
 
 def local_text(at_ms: int) -> str:
     """Return an instant as local date and minute."""
-    return (datetime(1970, 1, 1) + timedelta(milliseconds=at_ms + TZ_MS)).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ001  # local by construction
+    day, of_day = divmod(at_ms + TZ_MS, DAY_MS)
+    minute = of_day // MINUTE_MS
+    return f"{date_text(day)} {minute // 60:02d}:{minute % 60:02d}"
+
+
+@lru_cache(maxsize=1_024)
+def date_text(day: int) -> str:
+    """Return a local day as YYYY-MM-DD."""
+    return date_of(day).isoformat()
 
 
 def is_monday(day: int) -> bool:

@@ -1,6 +1,7 @@
 """A finding of the compiled rules → a moment, field by field as in moment.v1.avsc. Pure: the same finding, the same
 moment."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,9 @@ from services.detector.engine.rule_forms import (
 
 MOMENTS = uuid.UUID("6f0f6c2e-5b1d-5f63-9a3e-0f8a4f5d2c11")
 """Namespace of moment ids; never changes, or every moment would be another one."""
+_NAMESPACE = MOMENTS.bytes
+_UUID_BITS, _UUID_5 = ~(0xF000 << 64 | 0xC000 << 48), 5 << 76 | 0x8000 << 48
+"""uuid5 without its objects: the bits of a SHA-1 that stay, and version and variant."""
 STATES = ("UNKNOWN", "RAISED", "UPDATED", "RESOLVED")
 ARPU_LOW_FEN, ARPU_HIGH_FEN = 5_000, 50_000
 _MASK64 = (1 << 64) - 1
@@ -40,17 +44,20 @@ _CALL = CHANNELS.index("CALL")
 
 def moment_id(customer_id: int, rule_id: str, episode: str) -> str:
     """Return the id of a moment: the same for every revision, whoever computes it."""
-    return str(uuid.uuid5(MOMENTS, f"{customer_id}|{rule_id}|{episode}"))
+    digest = hashlib.sha1(_NAMESPACE + f"{customer_id}|{rule_id}|{episode}".encode(), usedforsecurity=False).digest()
+    number = int.from_bytes(digest[:16], "big") & _UUID_BITS | _UUID_5
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def episode_text(rule: Rule, key: int, key_at: int) -> str:
     """Return what names the episode: the day, the complaint, or the event by its instant and the hash of its
     identity."""
     if rule.episode == BY_DAY or (rule.episode == BY_EVENT and key_at == 0):
-        return calendars.date_of(key).isoformat()
+        return calendars.date_text(key)
     if rule.episode in (BY_CYCLE, BY_CONTRACT):
         number = key >> STEP_BITS
-        name = month_text(number) if rule.episode == BY_CYCLE else calendars.date_of(number).isoformat()
+        name = month_text(number) if rule.episode == BY_CYCLE else calendars.date_text(number)
         return f"{name}/{rule.steps[key & STEP_MASK]}" if rule.steps else name
     if rule.episode == BY_FESTIVAL:
         return f"{FESTIVALS[key & STEP_MASK]}-{calendars.date_of(key >> STEP_BITS).year}"

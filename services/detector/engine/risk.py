@@ -22,6 +22,7 @@ WEIGHTED, PLAIN_SUM = "weighted", "plain_sum"
 BASE = "base"
 """The term of the weighted form that holds the average customer's score; its bin is `average`."""
 _DIGITS = 2
+_SCORED_KEPT = 20_000
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,21 @@ class RiskCard:
     def score(self, inputs: list[float]) -> tuple[float, list[dict[str, Any]]]:
         """Return the score and the terms of moment.v1.avsc for one customer's inputs (NaN = not known)."""
         bins = [term.bin_of(value) for term, value in zip(self.terms, inputs, strict=True)]
-        told = self._weighted(bins) if self.form == WEIGHTED else self._plain(bins)
-        total = round(sum(each["points"] for each in told), _DIGITS)
-        return min(max(total, 0.0), SCORE_MAX), told
+        key = tuple(map(id, bins))
+        found = self._scored.get(key)
+        if found is None:
+            told = self._weighted(bins) if self.form == WEIGHTED else self._plain(bins)
+            total = round(sum(each["points"] for each in told), _DIGITS)
+            found = min(max(total, 0.0), SCORE_MAX), told
+            if len(self._scored) >= _SCORED_KEPT:
+                self._scored.clear()
+            self._scored[key] = found
+        return found[0], list(found[1])
+
+    @cached_property
+    def _scored(self) -> dict[tuple[int, ...], tuple[float, list[dict[str, Any]]]]:
+        """Scores by the identities of their bins: the same combinations come again and again."""
+        return {}
 
     def places(self, attributes: Mapping[str, str]) -> int:
         """Return what the state keeps of a customer record's attributes: the bins' places, marked with the tag."""
