@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
 
 from tests.reference import risk
@@ -11,6 +12,8 @@ from tests.reference.limits import RuleSet
 from tests.reference.local_time import local_date
 from tests.reference.memory import Customer
 from tests.reference.order import Record
+
+KEPT_MOST = 2**31 - 1
 
 
 @dataclass
@@ -172,12 +175,17 @@ def open_(view: View, rule: str, verdict: Verdict, due: int | None) -> None:
         nominal = known.nominal
     episode = Episode(
         verdict.name, True, revision, verdict.expires, free_day, nominal, verdict.occurred,
-        kept=verdict.kept, watched=verdict.watched, due=due, cycle=verdict.cycle,
+        kept=bounded(verdict.kept), watched=verdict.watched, due=due, cycle=verdict.cycle,
     )  # fmt: skip
     view.customer.episodes[rule, verdict.key] = episode
     if verdict.rearms is not None:
         view.customer.disarmed.add(rule)
     tell(view, rule, episode, verdict, "RAISED")
+
+
+def bounded(kept: Any) -> Any:
+    """What an episode keeps stops where every sum stops."""
+    return min(kept, KEPT_MOST) if isinstance(kept, int | Fraction) else kept
 
 
 def end(view: View, rule: str, episode: Episode, verdict: Verdict) -> None:

@@ -8,6 +8,8 @@ from tests.reference.order import Record, identity, newest, order
 
 CASES_KEPT = 8
 MORE_KEPT = 12
+CYCLE_KEPT_DAYS = 160
+"""How long it is known that a cycle was raised."""
 NEVER = 100_000
 """Days since what never was."""
 
@@ -137,6 +139,8 @@ def forget_episodes(customer: Customer, today: date) -> None:
     for place, episode in list(customer.episodes.items()):
         rule, key = place
         if key in customer.complaints:
+            continue
+        if episode.cycle and today < episode.nominal + timedelta(CYCLE_KEPT_DAYS):
             continue
         is_over = not episode.is_open or episode.expires <= _five_past_midnight(today)
         is_armed = rule not in customer.disarmed

@@ -3,7 +3,7 @@
 from datetime import date
 from fractions import Fraction
 
-from tests.reference.episodes import Episode, Verdict, View, close_if_expired, end
+from tests.reference.episodes import KEPT_MOST, Episode, Verdict, View, close_if_expired, end
 from tests.reference.findings import Condition, Number, seen
 from tests.reference.limits import percent_of
 from tests.reference.local_time import days, first_day, local_date, midnight, monday_of, month_number, month_of
@@ -269,7 +269,7 @@ class AN13(Weekly):
             call_from_risk=60,
             occurred=midnight(monday),
             nominal=monday,
-            kept=(four, has_jumped),
+            kept=(min(four, KEPT_MOST), has_jumped),
             evidence=[
                 seen("week_data_kib", "kib", week, mean, limit, layer),
                 seen("mean_week_data_kib", "kib", mean, None, least, view.layer(self.id, "least_mean")),

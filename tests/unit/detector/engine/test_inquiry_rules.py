@@ -248,3 +248,76 @@ def test_twelve_inquiries_are_remembered_and_forgotten_after_61_days() -> None:
     inquiry(log, local(MONDAY + timedelta(62), 2), inquiry_id="one")  # seen anew: opened now
     inquiry(log, local(MONDAY + timedelta(62), 3))
     assert observed(only(log, "AN14"))["open_in_24_hours"] == 2
+
+
+# --- FT4 -----------------------------------------------------------------------------------------------------------
+
+SIX = local(MONDAY + timedelta(1), 6)
+
+
+@pytest.mark.parametrize(("days", "found"), [(None, ["RAISED"]), (61, ["RAISED"]), (60, [])])
+def test_ft4_first_fee_inquiry_in_two_months(days: int | None, found: list[str]) -> None:
+    log = started()
+    if days is not None:
+        inquiry(log, local(MONDAY - timedelta(days), 23, 59), "FEE", history=True)
+    inquiry(log, AT, "FEE")
+    log.tick(SIX)
+    assert states(log, "FT4") == found
+
+
+@pytest.mark.parametrize(
+    ("at", "fields", "found"),
+    [
+        (local(MONDAY), {}, ["RAISED"]),
+        (local(MONDAY, 23, 59, 59), {}, ["RAISED"]),
+        (local(MONDAY + timedelta(1)), {}, []),
+        (AT, {"history": True}, []),
+        (AT, {"topic": "TARIFF"}, []),
+        (AT, {"state": "COMPLETED"}, ["RAISED"]),
+    ],
+)
+def test_ft4_is_about_the_closed_day(at: int, fields: dict[str, Any], found: list[str]) -> None:
+    log = Log()
+    log.profile(AT - DAY)
+    log.tick(local(MONDAY - timedelta(1), 12))
+    inquiry(log, at, **{"topic": "FEE", **fields})
+    log.tick(SIX)
+    assert states(log, "FT4") == found
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "priority", "channel"),
+    [
+        (None, 9000, 4, "SMS"),
+        (5000, 5999, 4, "SMS"),
+        (5000, 6000, 2, "SMS"),
+        (5000, 6499, 2, "SMS"),
+        (5000, 6500, 2, "CALL"),
+        (0, 6500, 4, "SMS"),
+    ],
+)
+def test_ft4_is_urgent_after_a_higher_bill(before: int | None, last: int, priority: int, channel: str) -> None:
+    log = started()
+    if before is not None:
+        log.event("bill", AT - 40 * DAY, cycle="2026-07", total_fen=before, history=True)
+    log.event("bill", AT - 5 * DAY, cycle="2026-08", total_fen=last, history=True)
+    inquiry(log, AT + HOUR, "FEE")
+    inquiry(log, AT, "FEE", arrives=AT + 2 * HOUR)
+    log.tick(SIX)
+    moment = only(log, "FT4")
+    assert (moment["priority"], moment["channel"], moment["occurred_at"]) == (priority, channel, AT)
+    assert (moment["episode"], moment["expires_at"]) == (
+        (MONDAY + timedelta(1)).isoformat(), local(MONDAY + timedelta(5)),
+    )  # fmt: skip
+    assert observed(moment) == {"days_since_fee_inquiry": 100_000, "last_bill_fen": last}
+
+
+def test_ft4_cools_down_and_late_inquiries_of_a_judged_day_are_seen_only() -> None:
+    log = started()
+    log.tick(SIX)
+    inquiry(log, AT, "FEE", arrives=SIX + 1)
+    log.tick(SIX + DAY)
+    assert states(log, "FT4") == []
+    inquiry(log, SIX + DAY, "FEE")
+    log.tick(SIX + 2 * DAY)
+    assert states(log, "FT4") == []
