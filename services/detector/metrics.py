@@ -17,6 +17,11 @@ LATE_TOTAL = Counter("kairos_detector_late_total", "Events accepted later than t
 NO_PROFILE_TOTAL = Counter("kairos_detector_no_profile_total", "Evaluations silent for want of a customer record.")
 NOT_WARM_TOTAL = Counter("kairos_detector_not_warm_total", "Evaluations silent for want of history.")
 OTHER_COUNTS_TOTAL = Counter("kairos_detector_engine_total", "Other counts of the engine.", ["what"])
+RULE_FAILURES_TOTAL = Counter(
+    "kairos_detector_rule_failures_total",
+    "Evaluations in which a rule came to a number that is none; it alone was left out, for that customer.",
+    ["rule"],
+)
 DEAD_LETTERS_TOTAL = Counter("kairos_detector_dead_letters_total", "Records that cannot be decoded.", ["reason"])
 CUSTOMER_COPIES_TOTAL = Counter("kairos_detector_customer_copies_total", "Customer records copied out of the log.")
 PAUSED_PARTITIONS = Gauge(
@@ -69,7 +74,11 @@ _ENGINE_COUNTERS = {
 def count_engine(what: str, number: int) -> None:
     """Count what the engine reports; its own names are a closed set."""
     counter = _ENGINE_COUNTERS.get(what)
-    if counter is not None:
+    name, _, rule = what.partition(":")
+    if rule:
+        assert name == "rule_failed"
+        RULE_FAILURES_TOTAL.labels(rule=rule).inc(number)
+    elif counter is not None:
         counter.inc(number)
     else:
         OTHER_COUNTS_TOTAL.labels(what=what).inc(number)

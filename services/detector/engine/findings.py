@@ -39,10 +39,16 @@ FIRST_RISK = 40
 """Columns of numbers: what the rule tells, then from FIRST_RISK on the inputs of the risk card."""
 BUFFER_ROWS = 4096
 
-LATE, DUPLICATES, NO_PROFILE, NOT_WARM, CLAMPED, STALE, BEYOND_RINGS, CASES_EVICTED, COUNTS = range(9)
-"""What the loops count."""
+(
+    LATE, DUPLICATES, NO_PROFILE, NOT_WARM, CLAMPED, STALE, BEYOND_RINGS, CASES_EVICTED, RULE_FAILED, COUNTS,
+) = range(10)  # fmt: skip
+"""What the loops count. RULE_FAILED: a rule came to a number that is none, and was left out for this customer."""
+RULES_MAX = 200
+COUNTERS = COUNTS + RULES_MAX
+"""Behind what is counted of all: RULE_FAILED of each rule, by its number."""
 COUNT_NAMES = (
     "late", "duplicates", "no_profile", "not_warm", "clamped", "stale", "beyond_rings", "cases_evicted",
+    "rule_failed",
 )  # fmt: skip
 
 

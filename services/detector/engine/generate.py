@@ -34,6 +34,8 @@ from services.detector.engine.stepped import (
 from services.detector.engine.writing import (
     CALENDAR,
     COUNTS,
+    FAILED,
+    FAILS,
     HEAD,
     JUDGE,
     META,
@@ -53,6 +55,7 @@ _CHEAP = frozenset({"float64", "int64", "get64", "local_day", "max", "min", "abs
 """What an expression may call and still counts as cheap."""
 ROW_NAMES = frozenset({"kept", "opened_at", "episode_cycle", "contract_opened_at", "episode_contract_at"})
 """Names of what the row of the rule knows."""
+_ARITHMETIC = re.compile(r" [-+*] |_ratio")
 _CALL = re.compile(r"([A-Za-z_0-9]+)\(")
 
 
@@ -95,10 +98,12 @@ class Writer:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
-    def locals(self, *expressions: Typed | None, known: set[str] | None = None) -> list[str]:
+    def locals(
+        self, *expressions: Typed | None, known: set[str] | None = None, failed: list[str] | None = None
+    ) -> list[str]:
         """Return the lines that define what the expressions need: parameters, then features in their order.
 
-        known: what is defined already; it grows.
+        known: what is defined already; it grows. failed: what is done when a feature is no number; not given, nothing.
         """
         rule = self.rule
         wanted = self._needed(*expressions)
@@ -111,9 +116,19 @@ class Writer:
                 lines.append(f"p_{name} = parameters[layer, {i}]")
         if "kept" in wanted - done:
             lines.append("kept = pool[row, EPISODE_KEPT]")
-        lines += [f"f_{name} = {typed.code}" for name, typed in rule.features.items() if name in wanted - done]
+        for name in rule.features:
+            if name in wanted - done:
+                lines += self._feature(name, failed)
         done |= wanted
         return lines
+
+    def _feature(self, name: str, failed: list[str] | None) -> list[str]:
+        """Return the lines that define a feature; one that may overflow is looked at."""
+        typed = self.rule.features[name]
+        lines = [f"f_{name} = {typed.code}"]
+        if failed is None or typed.type != "number" or not _ARITHMETIC.search(typed.code):
+            return lines
+        return [*lines, f"if not np.isfinite(f_{name}):", *("    " + line for line in failed)]
 
     def _needed(self, *expressions: Typed | None) -> set[str]:
         """Return the names that expressions refer to, and those that these refer to."""
@@ -135,17 +150,21 @@ class Writer:
         ]
         return sum(1 + 20 * sum(called not in _CHEAP for called in _CALL.findall(code)) for code in codes)
 
-    def unless(self, conditions: tuple[Typed, ...], leave: list[str], known: set[str]) -> list[str]:
+    def unless(
+        self, conditions: tuple[Typed, ...], leave: list[str], known: set[str], failed: list[str] | None = None
+    ) -> list[str]:
         """Return the lines that leave unless all conditions hold: the cheapest first, each with what it needs."""
         lines = []
         for each in sorted(conditions, key=self._cost):
-            lines += [*self.locals(each, known=known), f"if not {each.code}:", *("    " + line for line in leave)]
+            lines += self.locals(each, known=known, failed=failed or [FAILS, *leave])
+            lines += [f"if not {each.code}:", *("    " + line for line in leave)]
         return lines
 
     def entered(self, *lines: str) -> list[str]:
         """Return the first lines of every function that `loops` calls: its tables."""
         count = len(self.rule.parameters)
-        return [*tables(), *([f"parameters = parameters_of(p, {ROWS}, {count})"] if count else []), *lines]
+        found = [*tables(), COUNTS, *([f"parameters = parameters_of(p, {ROWS}, {count})"] if count else [])]
+        return [*found, *(line for line in lines if line != COUNTS)]
 
     def tell(self, name: str, conditions: tuple[Evidence, ...]) -> str:
         """The function that writes a finding: evidence, sentence parameters, priority, channel."""
@@ -179,9 +198,9 @@ class Writer:
         rule that is open or disarmed."""
         conditions, _ = self.split(self.rule.fire)
         if not self.rule.steps:
-            body = [NO_USE, *self.unless(conditions, ["return np.int64(0)"], set())]
+            body = [NO_USE, *self.unless(conditions, ["return np.int64(0)"], set(), ["return np.int64(1)"])]
             return function("_quick", QUICK, self.entered(*body, "return np.int64(1)"))
-        body = [*self.unless(conditions, ["continue"], set()), "return np.int64(1)"]
+        body = [*self.unless(conditions, ["continue"], set(), ["return np.int64(1)"]), "return np.int64(1)"]
         loop = [NO_USE, f"for step in range({len(self.rule.steps)}):", *("    " + line for line in body)]
         return function("_quick", QUICK, self.entered(*loop, "return np.int64(0)"))
 
@@ -204,7 +223,7 @@ class Writer:
         body += self.gate()
         body += [
             f"row = find_episode(st, s, pool, np.int64({rule.code}), bool({int(rule.episode == BY_COMPLAINT)}), key)",
-            *self.locals(*needed),
+            *self.locals(*needed, failed=FAILED),
             *self.ends(),
             "if row != 0 and pool[row, EPISODE_BITS] & OPEN != 0:",
             "    if end_if(pool, row, at, ends != 0) == RESOLVED:",
@@ -281,7 +300,7 @@ class Writer:
             *self.unless(rest, ["return n"], known),
             f"if row != 0 and get64(pool, row, EPISODE_KEY) == key{same}:",
             "    return n",
-            *self.locals(rule.keep, rule.occurred, rule.expires_at, known=known),
+            *self.locals(rule.keep, rule.occurred, rule.expires_at, known=known, failed=FAILED),
             f"occurred = {occurred}",
             f"expires = {rule.expires}",
             *self.open("key", "key_at", "day"),
@@ -295,7 +314,7 @@ class Writer:
         if not self.rule.ends_at_hour:
             return ["end_if(pool, row, at, bool(0))"]
         return [
-            *self.locals(*(r.when for r in self.rule.resolutions)),
+            *self.locals(*(r.when for r in self.rule.resolutions), failed=FAILED),
             *self.ends(),
             "occurred = np.int64(at)",
             "if end_if(pool, row, at, ends != 0) == RESOLVED:",
@@ -333,12 +352,12 @@ class Writer:
         if rule.count_when is not None:
             known: set[str] = set()
             body += [
-                *self.locals(rule.count_when, known=known),
+                *self.locals(rule.count_when, known=known, failed=FAILED),
                 f"if {rule.count_when.code} and at >= get64(pool, row, EPISODE_AT):",
                 "    pool[row, EPISODE_KEPT] += 1",
             ]
         body += [
-            *self.locals(*(r.when for r in rule.resolutions)),
+            *self.locals(*(r.when for r in rule.resolutions), failed=FAILED),
             *self.ends(),
             "if end_if(pool, row, at, ends != 0) == RESOLVED:",
             *self.emit("RESOLVED", "ends", indent=4),
@@ -357,7 +376,7 @@ class Writer:
         leave = ["    counts[NOT_WARM] += 1", "    return n"]
         lines = [f"if st[s, FIRST_DAY] == 0 or st[s, FIRST_DAY] > day - {days}:", *leave] if days else []
         if self.rule.warm is not None:
-            lines += [*self.locals(self.rule.warm), f"if not {self.rule.warm.code}:", *leave]
+            lines += [*self.locals(self.rule.warm, failed=FAILED), f"if not {self.rule.warm.code}:", *leave]
         return lines
 
     def ends(self) -> list[str]:

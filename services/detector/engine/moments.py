@@ -2,6 +2,7 @@
 moment."""
 
 import hashlib
+import math
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from services.detector.engine.rule_forms import (
     BY_FESTIVAL,
     CHANNELS,
     LANGUAGES,
+    NEVER_MS,
     STEP_BITS,
     STEP_MASK,
     Evidence,
@@ -36,6 +38,8 @@ _UUID_BITS, _UUID_5 = ~(0xF000 << 64 | 0xC000 << 48), 5 << 76 | 0x8000 << 48
 """uuid5 without its objects: the bits of a SHA-1 that stay, and version and variant."""
 STATES = ("UNKNOWN", "RAISED", "UPDATED", "RESOLVED")
 ARPU_LOW_FEN, ARPU_HIGH_FEN = 5_000, 50_000
+PRIORITIES = 5
+_SHOWN_MAX = 1e18
 _MASK64 = (1 << 64) - 1
 _CITY_CODES = ("", *CITIES)
 _SEGMENT_CODES = ("", *SEGMENTS)
@@ -91,13 +95,13 @@ def make_moment(
         "group": rule.group,
         "state": state,
         "resolution": rule.resolutions[values[f.RESOLUTION] - 1].code if state == "RESOLVED" else None,
-        "priority": _priority(rule, values[f.PRIORITY], score),
+        "priority": min(max(_priority(rule, values[f.PRIORITY], score), 1), PRIORITIES),
         "channel": _channel(rule, values[f.CHANNEL], score),
         "episode": episode,
         "nominal_date": values[f.NOMINAL_DAY],
         "occurred_at": values[f.OCCURRED],
         "detected_at": values[f.DETECTED],
-        "earliest_contact_at": values[f.EARLIEST] or None,
+        "earliest_contact_at": values[f.EARLIEST] if 0 < values[f.EARLIEST] <= NEVER_MS else None,
         "expires_at": values[f.EXPIRES],
         "history": bool(values[f.HISTORY]),
         **_basics(values, texts),
@@ -161,9 +165,9 @@ class _Teller:
 
     def evidence(self, evidence: Evidence) -> dict[str, Any]:
         """One entry of the evidence."""
-        observed = next(self._numbers) if evidence.observed is not None else None
-        baseline = next(self._numbers) if evidence.baseline is not None else None
-        threshold = next(self._numbers) if evidence.threshold is not None else None
+        observed = finite(next(self._numbers)) if evidence.observed is not None else None
+        baseline = finite(next(self._numbers)) if evidence.baseline is not None else None
+        threshold = finite(next(self._numbers)) if evidence.threshold is not None else None
         text = None
         if evidence.observed_text is not None:
             text = self._text(evidence.observed_text.type, evidence.observed_text.words)
@@ -194,8 +198,16 @@ class _Teller:
         return next(self._texts) if type_ == "text" else words[int(next(self._numbers))]
 
 
+def finite(value: float) -> float | None:
+    """Return a number that evidence may tell; None for what is no number."""
+    return value if math.isfinite(value) else None
+
+
 def formatted(value: float, format_: str) -> str:
-    """Return a number as sentences show it."""
+    """Return a number as sentences show it; `?` for what is no number, or no date."""
+    most = NEVER_MS if format_ in ("date", "time") else _SHOWN_MAX
+    if not abs(value) <= most:
+        return "?"
     if format_ == "yuan":
         fen = round(value)
         return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"

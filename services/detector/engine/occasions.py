@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine.calls import HAS_WAITED, IS_HISTORY, MAY_RAISE, call_judge
+from services.detector.engine.calls import AT_COUNTS, HAS_WAITED, IS_HISTORY, MAY_RAISE, call_judge, integers_of
 from services.detector.engine.case_layout import ORDER_AT, ORDER_EVENT, ORDER_RANK, ORDER_WAIT
 from services.detector.engine.cases import find_case
 from services.detector.engine.episodes import drop_orphans
-from services.detector.engine.findings import CASES_EVICTED, RULE
+from services.detector.engine.findings import CASES_EVICTED, COUNTERS, COUNTS, RULE, RULE_FAILED
 from services.detector.engine.hooks import (
     CODE,
     DUE_TIMES,
@@ -59,10 +59,16 @@ _BY_LINE, _BY_COMPLAINT = EPISODES.index(BY_LINE), EPISODES.index(BY_COMPLAINT)
 def visit(hooks: Any, e: Any, frame: Any, s: Any, case: Any, at: Any, day: Any, log: Any, occurred: Any, key: Any,
           key_at: Any, flags: Any, out: Any, n: Any) -> Any:  # fmt: skip
     """Call entry e; put its number and the risk inputs into what it found. Returns the next free row."""
+    counts = integers_of(frame, AT_COUNTS, COUNTERS)
+    failed = counts[RULE_FAILED]
     found = call_judge(
         hooks[e, JUDGE], frame, hooks[e, PARAMETERS], s, case, at, day, log, occurred, key, key_at, flags, n
     )
-    if found < n:  # it failed
+    if found < n:  # it gave up as a whole
+        counts[RULE_FAILED] += 1
+    if counts[RULE_FAILED] != failed:
+        counts[COUNTS + hooks[e, NUMBER]] += counts[RULE_FAILED] - failed
+    if found < n:
         return n
     for row in range(n, found):
         out[row, RULE] = hooks[e, NUMBER]

@@ -15,7 +15,14 @@ import numpy as np
 from services.detector.decode import ATTRIBUTES_COLUMN, DecodedChunk, Tick
 from services.detector.engine import calendars, wire
 from services.detector.engine.errors import RulesNotLoaded
-from services.detector.engine.findings import BUFFER_ROWS, COUNT_NAMES, COUNTS, INTEGERS, NUMBERS_MAX
+from services.detector.engine.findings import (
+    BUFFER_ROWS,
+    COUNT_NAMES,
+    COUNTERS,
+    COUNTS,
+    INTEGERS,
+    NUMBERS_MAX,
+)
 from services.detector.engine.owed import VISITS_MAX, Visits
 from services.detector.engine.pages import Page, decode_page, encode_page
 from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
@@ -30,6 +37,10 @@ _TEXTS_AT_LEAST = 10_000
 _VISITS_OF_TICK_MAX = 8_192
 _STEP, _MOMENTS_OF_SLICE = 256, 64
 """Customers of a sweep that are visited at once, and after how many moments it ends: telling them takes most time."""
+
+
+RULE_FAILED_OF = "rule_failed:"
+"""Before the id of a rule among the counts: how often it alone failed."""
 
 
 @dataclass
@@ -56,7 +67,7 @@ class Partition:
         self._earliest_page: int | None = None
         self._out = np.zeros((BUFFER_ROWS, INTEGERS), np.int64)
         self._outf = np.zeros((BUFFER_ROWS, NUMBERS_MAX), np.float64)
-        self._counts = np.zeros(COUNTS, np.int64)
+        self._counts = np.zeros(COUNTERS, np.int64)
 
     @property
     def customers(self) -> int:
@@ -77,7 +88,7 @@ class Partition:
             self._visit(slots, since, applied)
             self._visits.settle()
             left -= max(1, len(slots))
-        applied.counts = self._counted()
+        applied.counts.update(self._counted())
         return applied
 
     def owes(self, page: int) -> bool:
@@ -90,7 +101,7 @@ class Partition:
         self._counts[:] = 0
         self._visit(*self._visits.of_page(page, customers_at_most), applied)
         self._visits.settle()
-        applied.counts = self._counted()
+        applied.counts.update(self._counted())
         return applied
 
     def apply(self, chunk: DecodedChunk, rules: Mapping[int, CompiledRuleSet]) -> Applied:
@@ -113,7 +124,7 @@ class Partition:
         if chunk.ticks:  # not before the last event: texts of later ones would be forgotten before they are referred to
             self._forget_texts()
         self.next_offset = max(self.next_offset, chunk.next_offset)
-        applied.counts = self._counted()
+        applied.counts.update(self._counted())
         return applied
 
     def pages(self) -> int:
@@ -258,9 +269,13 @@ class Partition:
                 self._tell(rule_set, found, applied)
 
     def _counted(self) -> dict[str, int]:
-        return {name: int(n) for name, n in zip(COUNT_NAMES, self._counts, strict=True) if n}
+        return {name: int(n) for name, n in zip(COUNT_NAMES, self._counts[:COUNTS], strict=True) if n}
 
     def _tell(self, rule_set: CompiledRuleSet, found: int, applied: Applied) -> None:
+        for number in np.flatnonzero(self._counts[COUNTS:]).tolist():
+            name = f"{RULE_FAILED_OF}{rule_set.rules[number].id}"
+            applied.counts[name] = applied.counts.get(name, 0) + int(self._counts[COUNTS + number])
+            self._counts[COUNTS + number] = 0
         for row in range(found):
             applied.moments.append(rule_set.moment(self._out[row], self._outf[row], self._texts))
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from services.detector.engine import calendars, loops, wire
 from services.detector.engine.errors import RuleError
-from services.detector.engine.findings import FIRST_RISK, RULE
+from services.detector.engine.findings import FIRST_RISK, RULE, RULES_MAX
 from services.detector.engine.forgetting import FORGET_MINUTE, FORGETS
 from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
 from services.detector.engine.located import Document, checked_keys, read_document
@@ -24,7 +24,6 @@ DEFAULT_LATENESS_HOURS: Mapping[str, float] = {
     "usage": 2, "balance": 1 / 6, "bill": 72, "handset-change": 24, "complaint": 24, "service-order": 24,
     "roaming": 24, "inquiry": 24, "line-status": 24, "customer": 24,
 }  # fmt: skip
-_RULES_MAX = 200
 _HOUR_MS = 3_600_000
 
 
@@ -119,8 +118,8 @@ def _new_rule(document: Document, known: list[Rule]) -> Rule:
     rule = read_rule(document)
     if any(each.id == rule.id or each.code == rule.code for each in known):
         raise document.error(("id",), f"another document has the id {rule.id} already")
-    if len(known) >= _RULES_MAX:
-        raise document.error(("id",), f"more than {_RULES_MAX} rules")
+    if len(known) >= RULES_MAX:
+        raise document.error(("id",), f"more than {RULES_MAX} rules")
     numbers = max(
         sum(part is not None for e in told for part in (e.observed, e.observed_text, e.baseline, e.threshold))
         for told in (rule.evidence, rule.resolved_evidence)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from services.detector.engine.rule_forms import BY_FESTIVAL, STEP_BITS
-from services.detector.engine.writing import CALENDAR, COUNTS, JUDGE, META, NO_USE, function
+from services.detector.engine.writing import CALENDAR, COUNTS, FAILED, JUDGE, META, NO_USE, function
 
 if TYPE_CHECKING:
     from services.detector.engine.generate import Writer
@@ -22,7 +22,7 @@ def judge_of_cycle(writer: "Writer") -> str:
         *writer.entered(META, COUNTS, NO_USE, "history = flags & IS_HISTORY != 0"),
         f"row = {writer.finding()}",
         "if row != 0 and pool[row, EPISODE_BITS] & OPEN != 0:",
-        *("    " + line for line in [*writer.locals(*ends), *writer.ends()]),
+        *("    " + line for line in [*writer.locals(*ends, failed=FAILED), *writer.ends()]),
         "    if end_if(pool, row, at, ends != 0) == RESOLVED:",
         *writer.emit("RESOLVED", "ends", indent=8),
         "if flags & MAY_RAISE == 0:",
@@ -33,7 +33,7 @@ def judge_of_cycle(writer: "Writer") -> str:
         f"key = cycle << {STEP_BITS} | step",
         "if not may_open_cycle(pool, row, key):",
         "    return n",
-        *writer.locals(rule.keep, rule.expires_at, known=known),
+        *writer.locals(rule.keep, rule.expires_at, known=known, failed=FAILED),
         f"expires = {rule.expires}",
         "if log < expires:",
         *("    " + line for line in writer.open("key", "np.int64(at)", "local_day(occurred)")),

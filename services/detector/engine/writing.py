@@ -54,9 +54,12 @@ def _is_birthday(st, s, calendar):
 JUDGE = "frame, p, s, case, at, day, log, occurred, key, key_at, flags, n"
 QUICK = "frame, p, s, case, at, day, flags"
 TELL = "frame, p, s, case, at, day, row, flags, state, resolution, occurred, log, history, n"
+FAILS = "counts[RULE_FAILED] += 1"
+FAILED = [FAILS, "return n"]
+"""What a judging function does when a number is none: the rule is left out, for this customer and this time."""
 NO_USE = "event = np.int64(0)"
 META = "meta = integers_of(frame, AT_META, 2)"
-COUNTS = "counts = integers_of(frame, AT_COUNTS, 64)"
+COUNTS = "counts = integers_of(frame, AT_COUNTS, COUNTS)"
 CALENDAR = "calendar = integers_of(frame, AT_CALENDAR, CALENDAR_WORDS)"
 OUT = "out = findings_of(frame)"
 OUTF = "outf = figures_of(frame)"
