@@ -5,14 +5,14 @@ import random
 import signal
 import time
 from dataclasses import dataclass
+from functools import cache
 
 from schemas.codec import decode
 from services.detector.engine_binding import released_engine
+from services.detector.ports import Engine
 from services.detector.verify import verify
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
-
-ENGINE = released_engine()
 
 SESSION = {
     "DETECTOR_SESSION_SECONDS": "6",
@@ -23,10 +23,16 @@ SESSION = {
 STEPS = "applied=0.002,outputs=0.004,page=0.004,pages=0.08,manifest=0.08,committed=0.08,trimmed=0.08"
 
 
+@cache
+def engine() -> Engine:
+    """The released one, made when it is first asked for: that may take its kernels' compilation."""
+    return released_engine()
+
+
 def publish_rules(kafka: KafkaServer) -> None:
     """The shipped rules; fills the cache of kernels, so that workers start quickly."""
     rig.publish(kafka.bootstrap, rig.RULES, [rig.shipped_rules()])
-    rig.compiled_rules(kafka.bootstrap, ENGINE)
+    rig.compiled_rules(kafka.bootstrap, engine())
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,9 @@ def compare(kafka: KafkaServer) -> Compared:
     """
     applied = rig.group_offsets(kafka.bootstrap, "kairos-detector-applied")
     found, repeats = rig.moments(kafka.bootstrap)
-    rules = rig.compiled_rules(kafka.bootstrap, ENGINE)
-    must = rig.expected_moments(kafka.bootstrap, ENGINE, rules, applied)
-    may = rig.expected_moments(kafka.bootstrap, ENGINE, rules)
+    rules = rig.compiled_rules(kafka.bootstrap, engine())
+    must = rig.expected_moments(kafka.bootstrap, engine(), rules, applied)
+    may = rig.expected_moments(kafka.bootstrap, engine(), rules)
     for wrong, what in ((must - found, "missing"), (found - may, "unexpected")):
         assert not wrong, f"{len(wrong)} {what}, such as {decode(next(iter(wrong))[2]).record}"
     assert len(must) > 100
@@ -60,7 +66,7 @@ def made_again(kafka: KafkaServer) -> int:
 
     Of two that write and trim at once there may be only one complete turn.
     """
-    looking = verify(kafka.bootstrap, ENGINE, partitions=[], replay=True, records_per_second=50_000, say=str)
+    looking = verify(kafka.bootstrap, engine(), partitions=[], replay=True, records_per_second=50_000, say=str)
     reports = asyncio.run(looking)
     assert [report.faults for report in reports] == [[]] * len(reports)
     return sum(report.replayed_pages or 0 for report in reports)

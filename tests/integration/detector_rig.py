@@ -199,11 +199,38 @@ class LifeFeed(Feed):
             ("BalanceEvent", {"balance_fen": pick((300, 90_000))}),
             ("UsageEvent", {"service": "VOICE", "quantity": number(4_000), "charge_fen": number(50)}),
             ("UsageEvent", {"service": "DATA", "quantity": number(9_000)}),
-            ("CustomerEvent", {"city": "NJ", "tier": pick(("TOP", "HIGH")), "birthday": birthday}),
+            ("CustomerEvent", {"city": "NJ", "tier": pick(("TOP", "HIGH")), "birthday": birthday} | self._contract()),
             ("HandsetChangeEvent", {"device_model": pick(self.handsets)}),
             ("ComplaintEvent", case),
             ("LineStatusEvent", {"status": pick(("ACTIVE", "ACTIVE", "SUSPENDED_LOST"))}),
+            *self._rarer_kinds(),
         ]
+
+    def _contract(self) -> dict[str, Any]:
+        ends = business_ms() // 86_400_000 + self._random.randrange(70)
+        return {
+            "arpu_fen": self._random.choice((3_000, 60_000)),
+            "contract_ends_on": ends,
+            "plan_fee_fen": 5_800,
+            "plan_voice_seconds": 6_000,
+            "plan_data_kib": 20_000,
+        }
+
+    def _rarer_kinds(self) -> list[tuple[str, dict[str, Any]]]:
+        pick, number = self._random.choice, self._random.randrange
+        months = 12 * 2026 + 8 - number(4)  # of the last bills
+        order = {"order_id": f"o{number(30)}", "action": pick(("SUBSCRIBE", "CANCEL", "CHANGE", "RENEW"))}
+        order |= {"category": pick(("VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV")), "product": pick("abcd")}
+        return [
+            ("UsageEvent", {"service": "VOICE", "quantity": number(900), "counterpart_key": number(9) + 1,
+                            "counterpart_network": pick(("ON_NET", "OFF_NET")), "out_of_bundle_fen": number(900)}),
+            ("BillEvent", {"cycle": f"{months // 12}-{months % 12 + 1:02d}", "total_fen": number(30_000),
+                           "plan_fee_fen": 5_800, "out_of_bundle_fen": number(9_000), "make_up_fen": number(300)}),
+            ("ServiceOrderEvent", order | {"addon": pick((True, False)), "core": pick((True, False))}),
+            ("InquiryEvent", {"inquiry_id": f"q{number(40)}", "topic": pick(("FEE", "FAULT", "PORTING", "COVERAGE")),
+                              "area": "NJ-017", "state": pick(("OPENED", "COMPLETED", "WITHDRAWN"))}),
+            ("RoamingEvent", {"country": pick(("HK", "JP", "FR")), "state": pick(("LANDED", "LEFT"))}),
+        ]  # fmt: skip
 
 
 def business_ms() -> int:

@@ -22,7 +22,7 @@ from tests.integration.detector_chaos import (
     revive,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module", autouse=True)
