@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from schemas.codec import decode
 from services.detector.engine.rule_set import compile_rule_set
-from services.detector.rules_commands import SHIPPED, app, read_published
+from services.detector.rules_commands import app, read_published
+from services.detector.rules_files import SHIPPED
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
 
