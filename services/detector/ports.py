@@ -57,10 +57,12 @@ class DecodedChunk(Protocol):
 
 
 class Applied(Protocol):
-    """What applying some of the log brought forth."""
+    """What applying some of the log brought forth. bulk: ids of rules whose moments reach everybody at once."""
 
     @property
     def moments(self) -> Sequence[Moment]: ...
+    @property
+    def bulk(self) -> frozenset[str]: ...
     @property
     def counts(self) -> Mapping[str, int]: ...
 

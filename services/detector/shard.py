@@ -20,6 +20,7 @@ from services.transport.kafka_producer import OutRecord
 
 EVENTS_TOPIC = "kairos.events.v1"
 MOMENTS_TOPIC = "kairos.moments.v1"
+MOMENTS_BULK_TOPIC = "kairos.moments-bulk.v1"
 CUSTOMERS_TOPIC = "kairos.customers.v1"
 DEAD_LETTERS_TOPIC = "kairos.dead-letters.detector.v1"
 MOMENT = "kairos.moments.v1.Moment"
@@ -176,9 +177,11 @@ class Shard:
             )
 
     def _put_applied(self, applied: Applied) -> None:
-        if applied.moments:
-            self.outbox.put(MOMENTS_TOPIC, self.number, [moment_record(each) for each in applied.moments])
-            for moment in applied.moments:
+        for topic, is_bulk in ((MOMENTS_TOPIC, False), (MOMENTS_BULK_TOPIC, True)):
+            moments = [each for each in applied.moments if (each["rule_id"] in applied.bulk) is is_bulk]
+            if moments:
+                self.outbox.put(topic, self.number, [moment_record(each) for each in moments])
+            for moment in moments:
                 metrics.MOMENTS_TOTAL.labels(rule=moment["rule_id"], state=moment["state"]).inc()
         for what, number in applied.counts.items():
             metrics.count_engine(what, number)

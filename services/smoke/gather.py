@@ -10,7 +10,16 @@ import psycopg
 
 from services.smoke.evidence import DeadLetter, LoggedEvent, ManagerLimit, Message, MomentRow
 from services.smoke.lock_file import CannotDecode, LockFileReader
-from services.smoke.log_watcher import CONTACTS, DEAD_LETTERS, EVENTS, MOMENTS, TASK_EVENTS, TICK, RawRecord
+from services.smoke.log_watcher import (
+    CONTACTS,
+    DEAD_LETTERS,
+    EVENTS,
+    MOMENTS,
+    MOMENTS_BULK,
+    TASK_EVENTS,
+    TICK,
+    RawRecord,
+)
 
 CONNECT_SECONDS = 10
 
@@ -40,7 +49,7 @@ def decode_topics(records: Iterable[RawRecord], reader: LockFileReader) -> Topic
             except CannotDecode:
                 found.undecodable.append(record)
                 continue
-            if record.topic == MOMENTS:
+            if record.topic in (MOMENTS, MOMENTS_BULK):
                 found.moments.append(decoded.record)
             elif record.topic == TASK_EVENTS:
                 found.task_events.append(decoded.record)

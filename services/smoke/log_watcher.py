@@ -19,9 +19,10 @@ EVENTS = "kairos.events.v1"
 CONTACTS = "kairos.contacts.v1"
 CUSTOMERS = "kairos.customers.v1"
 MOMENTS = "kairos.moments.v1"
+MOMENTS_BULK = "kairos.moments-bulk.v1"
 TASK_EVENTS = "kairos.task-events.v1"
 DEAD_LETTERS = ("kairos.dead-letters.ingest.v1", "kairos.dead-letters.detector.v1", "kairos.dead-letters.router.v1")
-TOPICS = (EVENTS, CONTACTS, CUSTOMERS, MOMENTS, TASK_EVENTS, *DEAD_LETTERS)
+TOPICS = (EVENTS, CONTACTS, CUSTOMERS, MOMENTS, MOMENTS_BULK, TASK_EVENTS, *DEAD_LETTERS)
 TICK = "kairos.control.v1.Tick"
 POLL_MS = 200
 

@@ -61,6 +61,7 @@ class CountingChunk:
 @dataclass
 class CountingApplied:
     moments: list[dict[str, Any]] = field(default_factory=list)
+    bulk: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
 
 

@@ -30,6 +30,7 @@ from tests.doubles.counting_engine import ENGINE
 
 EVENTS = "kairos.events.v1"
 MOMENTS = "kairos.moments.v1"
+MOMENTS_BULK = "kairos.moments-bulk.v1"
 CUSTOMERS = "kairos.customers.v1"
 STATE = "kairos.detector-state.v1"
 RULES = "kairos.rules.v1"
@@ -306,7 +307,8 @@ Moments = set[tuple[str, int, bytes]]
 def moments(bootstrap: str) -> tuple[Moments, int]:
     """What is in the moments topic, and how many records were repeats."""
     found: Moments = set()
-    records = [record for each in read_topic(bootstrap, MOMENTS).values() for record in each]
+    topics = [read_topic(bootstrap, topic) for topic in (MOMENTS, MOMENTS_BULK)]
+    records = [record for topic in topics for each in topic.values() for record in each]
     for record in records:
         moment = decode(record.value).record
         assert record.key == b"%d" % moment["customer_id"]

@@ -14,6 +14,8 @@ from tests.reference.memory import Customer
 from tests.reference.order import Record
 
 KEPT_MOST = 2**31 - 1
+CYCLE_KEPT_DAYS = 160
+"""How long a cycle that was raised is remembered."""
 
 
 @dataclass
@@ -169,7 +171,7 @@ def open_(view: View, rule: str, verdict: Verdict, due: int | None) -> None:
     """Raise. The same name again counts its revisions on."""
     known = view.customer.episodes.get((rule, verdict.key))
     revision = known.revision + 1 if known is not None and known.name == verdict.name else 1
-    free_day = view.day + timedelta(verdict.free)
+    free_day = view.day + timedelta(CYCLE_KEPT_DAYS if verdict.cycle else verdict.free)
     nominal = verdict.nominal or local_date(verdict.occurred)
     if known is not None and known.name == verdict.name:
         nominal = known.nominal

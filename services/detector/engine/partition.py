@@ -45,9 +45,13 @@ RULE_FAILED_OF = "rule_failed:"
 
 @dataclass
 class Applied:
-    """What a part of the log brought forth. moments: fields of moment.v1.avsc; those of a customer in log order."""
+    """What a part of the log brought forth. moments: fields of moment.v1.avsc; those of a customer in log order.
+
+    bulk: ids of the rules whose moments reach everybody at once.
+    """
 
     moments: list[dict[str, Any]] = field(default_factory=list)
+    bulk: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -276,6 +280,7 @@ class Partition:
             name = f"{RULE_FAILED_OF}{rule_set.rules[number].id}"
             applied.counts[name] = applied.counts.get(name, 0) + int(self._counts[COUNTS + number])
             self._counts[COUNTS + number] = 0
+        applied.bulk |= rule_set.bulk
         for row in range(found):
             applied.moments.append(rule_set.moment(self._out[row], self._outf[row], self._texts))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from services.detector.engine import calendars, loops, wire
 from services.detector.engine.errors import RuleError
 from services.detector.engine.findings import FIRST_RISK, RULE, RULES_MAX
 from services.detector.engine.forgetting import FORGET_MINUTE, FORGETS
+from services.detector.engine.gate import is_gate, read_gate
 from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
 from services.detector.engine.located import Document, checked_keys, read_document
 from services.detector.engine.moments import make_moment
@@ -53,6 +55,11 @@ class CompiledRuleSet:
         """How many rules remember when their condition held: each may need a row of every customer it visits."""
         return sum(rule.remembers for rule in self.rules)
 
+    @cached_property
+    def bulk(self) -> frozenset[str]:
+        """Ids of the rules whose moments reach everybody at once."""
+        return frozenset(rule.id for rule in self.rules if rule.bulk)
+
     @property
     def apply_events(self) -> Any:
         """The loop over events."""
@@ -88,9 +95,8 @@ def compile_rule_set(
 ) -> CompiledRuleSet:  # fmt: skip
     """Return the compiled set of these documents (path → text); raises RuleError.
 
-    `risk.yaml` is the risk card, `lateness.yaml` the allowed lateness per kind; every other document is a rule. The
-    order of
-    rules is that of their ids, whatever the order of the documents.
+    `risk.yaml` is the risk card, `lateness.yaml` the allowed lateness per kind; a continuous gate is only checked;
+    every other document is a rule. The order of rules is that of their ids, whatever the order of the documents.
     """
     rules: list[Rule] = []
     card, lateness = NO_CARD, _lateness({}, None)
@@ -101,6 +107,8 @@ def compile_rule_set(
             card = read_card(document)
         elif name == LATENESS_FILE:
             lateness = _lateness(document.value, document)
+        elif is_gate(document):
+            read_gate(document)
         else:
             rules.append(_new_rule(document, rules))
     rules.sort(key=lambda rule: rule.id)

@@ -1,8 +1,9 @@
 """A shard: each record once, in order, outputs put, and standing still without losing anything."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,10 @@ from schemas.codec import encode
 from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import APPEND_RECORDS_MAX, Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
-from services.detector.shard import DEAD_LETTERS_TOPIC, MOMENTS_TOPIC, Pause, Shard
+from services.detector.shard import DEAD_LETTERS_TOPIC, MOMENTS_BULK_TOPIC, MOMENTS_TOPIC, Pause, Shard
 from services.transport.kafka_lanes import checked_size
 from services.transport.kafka_producer import OutRecord
-from tests.doubles.counting_engine import ENGINE, NEXT_ENGINE, CountingPartition
+from tests.doubles.counting_engine import ENGINE, NEXT_ENGINE, CountingApplied, CountingChunk, CountingPartition
 
 
 @dataclass
@@ -73,6 +74,25 @@ async def test_records_that_come_twice_count_once() -> None:
     await shard.outbox.until(shard.outbox.ticket)
     assert shard.next_offset == 9
     assert [topic for topic, _, _ in broker.appended] == [MOMENTS_TOPIC] * 3
+
+
+class GreetingPartition(CountingPartition):
+    """Its moments reach everybody at once."""
+
+    def apply(self, chunk: CountingChunk, rules: Mapping[int, Any]) -> CountingApplied:
+        applied = super().apply(chunk, rules)
+        applied.bulk = frozenset({"AN4"})
+        return applied
+
+
+async def test_moments_of_bulk_rules_go_their_own_way() -> None:
+    broker = Broker()
+    broker.is_open.set()
+    shard = make(broker)
+    shard.partition = GreetingPartition(2)
+    shard.apply(log_of(6), ENGINE, {})
+    await shard.outbox.until(shard.outbox.ticket)
+    assert [topic for topic, _, _ in broker.appended] == [MOMENTS_BULK_TOPIC] * 2
 
 
 async def test_missing_records_before_a_chunk_are_not_passed_over() -> None:
