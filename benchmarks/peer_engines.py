@@ -31,8 +31,8 @@ SCHEMA = REPOSITORY / "schemas" / "avro" / "usage_event.v1.avsc"
 USAGE = "kairos.events.v1.UsageEvent"
 INTERVAL_MS = 10_000
 """Between two checkpoints or commits of a peer: the same as between two turns of Kairos here."""
-HEAP = ("-Xms512m", "-Xmx4g", "-XX:MinHeapFreeRatio=5", "-XX:MaxHeapFreeRatio=10")
-"""Room enough that no peer lacks memory; the ratios let the heap shrink when a mark asks for its size, nothing else."""
+HEAP = ("-Xms4g", "-Xmx4g", "-XX:+AlwaysPreTouch")
+"""Room enough that no peer lacks memory, and all of it resident from the start: so what is free can be taken off."""
 _OPENS = ("java.base/java.util", "java.base/java.lang", "java.base/java.time", "java.base/java.nio")
 
 
@@ -52,9 +52,9 @@ PEERS = (
     Peer(name="flink", about="Flink 2.0.1, heap state, object reuse, checkpoints to files", main="flink:FlinkRings"),
     Peer(
         name="kafka_streams_memory",
-        about="Kafka Streams 4.3.1, store in memory, changelog",
+        about="Kafka Streams 4.3.1, store in memory, no changelog",
         main="kafka_streams:KafkaStreamsRings",
-        options={"store": "memory", "changelog": "on"},
+        options={"store": "memory", "changelog": "off"},
     ),
     Peer(
         name="kafka_streams_rocksdb",
@@ -151,8 +151,8 @@ def _follow(process: "subprocess.Popen[str]") -> Run:
             return run
         if word not in {"mark", "collected"}:
             continue
-        events, customers = int(rest[0]), int(rest[1])
-        sample = Sample(time.monotonic(), cpu_seconds(process.pid), events, customers, rss_bytes(process.pid))
+        events, customers, free = int(rest[0]), int(rest[1]), int(rest[2]) if len(rest) > 2 else 0
+        sample = Sample(time.monotonic(), cpu_seconds(process.pid), events, customers, rss_bytes(process.pid) - free)
         (run.samples if word == "mark" else run.collected).append(sample)
         process.stdin.write("\n")
         process.stdin.flush()

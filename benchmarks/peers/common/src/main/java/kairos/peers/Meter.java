@@ -7,7 +7,8 @@ import java.io.InputStreamReader;
 /**
  * Counts events, and stops at given numbers of them: prints a line, and waits for the bench to look and to answer a line.
  *
- * <p>One thread counts. Marks are like "200000gc,2000000,6000000gc"; gc collects all garbage before the mark is told.
+ * <p>One thread counts. Marks are like "200000gc,2000000,6000000gc"; at those with gc a second line follows once all garbage
+ * is collected, with the bytes of the heap that are free then.
  */
 public final class Meter {
   private static long[] marks = {Long.MAX_VALUE};
@@ -44,7 +45,9 @@ public final class Meter {
     if (collects[next]) {
       System.gc();
       System.gc();
-      System.out.println("collected " + events + " " + customers);
+      Runtime runtime = Runtime.getRuntime();
+      long free = runtime.freeMemory();
+      System.out.println("collected " + events + " " + customers + " " + free);
       answer();
     }
     next++;

@@ -2,8 +2,6 @@ package kairos.peers;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import kairos.peers.avro.UsageEvent;
-import kairos.peers.avro.UsageService;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.serialization.SimpleStringSchema;
@@ -85,7 +83,6 @@ public final class FlinkRings {
     private final int schemaId;
     private final String schema;
     private transient UsageReader reader;
-    private transient Usage reused;
 
     Decoding(int schemaId, String schema) {
       this.schemaId = schemaId;
@@ -97,16 +94,15 @@ public final class FlinkRings {
       if (reader == null) {
         reader = new UsageReader(schemaId, Path.of(schema));
       }
-      UsageEvent event = reader.read(record.value());
-      if (event == null) {
+      if (!reader.read(record.value())) {
         return;
       }
       Usage usage = new Usage();
-      usage.customerId = event.getCustomerId();
-      usage.occurredAt = event.getOccurredAt();
-      usage.isVoice = event.getService() == UsageService.VOICE;
-      usage.quantity = event.getQuantity();
-      usage.chargeFen = event.getChargeFen();
+      usage.customerId = reader.customerId;
+      usage.occurredAt = reader.occurredAt;
+      usage.isVoice = reader.isVoice;
+      usage.quantity = reader.quantity;
+      usage.chargeFen = reader.chargeFen;
       out.collect(usage);
     }
 

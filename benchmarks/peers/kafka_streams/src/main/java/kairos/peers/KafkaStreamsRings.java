@@ -3,14 +3,14 @@ package kairos.peers;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.IntBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
-import kairos.peers.avro.UsageEvent;
-import kairos.peers.avro.UsageService;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
@@ -89,7 +89,8 @@ public final class KafkaStreamsRings {
     private final UsageReader reader;
     private KeyValueStore<Long, byte[]> rings;
     private ProcessorContext<byte[], byte[]> context;
-    private int[] state = new int[Rings.WORDS];
+    private final int[] state = new int[Rings.WORDS];
+    private int partition;
 
     Judging(UsageReader reader) {
       this.reader = reader;
@@ -98,6 +99,7 @@ public final class KafkaStreamsRings {
     @Override
     public void init(ProcessorContext<byte[], byte[]> given) {
       context = given;
+      partition = given.taskId().partition();
       rings = given.getStateStore(STORE);
     }
 
@@ -106,31 +108,34 @@ public final class KafkaStreamsRings {
       if (ENOUGH.getCount() == 0) {
         return;
       }
-      UsageEvent event = read(record.value());
-      if (event == null) {
+      if (!read(record.value())) {
         return;
       }
-      long customer = event.getCustomerId();
+      long customer = reader.customerId;
+      long occurredAt = reader.occurredAt;
       byte[] held = rings.get(customer);
       if (held == null) {
         held = new byte[4 * Rings.WORDS];
         Meter.newCustomer();
       }
-      ByteBuffer.wrap(held).asIntBuffer().get(state);
-      boolean isVoice = event.getService() == UsageService.VOICE;
-      int result = Rings.add(state, event.getOccurredAt(), isVoice, event.getQuantity(), event.getChargeFen());
-      ByteBuffer.wrap(held).asIntBuffer().put(state);
+      ints(held).get(state);
+      int result = Rings.add(state, occurredAt, reader.isVoice, reader.quantity, reader.chargeFen);
+      ints(held).put(state);
       rings.put(customer, held);
       if (result >> 16 != 0) {
-        tell(record, customer, result, event.getOccurredAt());
+        tell(record, customer, result, occurredAt);
       }
-      context.recordMetadata().ifPresent(at -> HORIZONS[at.partition()] = event.getOccurredAt());
+      HORIZONS[partition] = occurredAt;
       if (!Meter.event()) {
         ENOUGH.countDown();
       }
     }
 
-    private UsageEvent read(byte[] value) {
+    private static IntBuffer ints(byte[] held) {
+      return ByteBuffer.wrap(held).order(ByteOrder.nativeOrder()).asIntBuffer();
+    }
+
+    private boolean read(byte[] value) {
       try {
         return reader.read(value);
       } catch (IOException exc) {
