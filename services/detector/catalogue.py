@@ -33,12 +33,13 @@ _EVERY = {
     "month": ("每月一日", "on the first of a month"),
     "hour": ("每小时", "every hour"),
 }
+_FURTHER = {"windows": "可联系时段 Windows", "urgent_sms": "紧急短信 Urgent SMS"}
 _LAYERS = (("city", "地市 city"), ("segment", "客户群 segment"), ("city_and_segment", "地市与客户群 city and segment"))
 _KNOWN = frozenset({
     "id", "description", "class", "dimension", "group", "cadence", "on", "also", "profile", "episode", "steps",
     "history", "observed_days", "parameters", "features", "fire", "rearm", "resolve", "resolve_on", "cool_down_days",
     "keep", "expires", "priority", "channel", "call_from_risk", "earliest_contact", "recheck_at", "tell_again_when",
-    "occurred", "supersedes", "wait_hours", "count_when", "lateness", "observation_days", "evidence",
+    "occurred", "supersedes", "warm", "wait_hours", "count_when", "lateness", "observation_days", "evidence",
     "resolved_evidence", "tells", "messages",
 })  # fmt: skip
 
@@ -120,8 +121,8 @@ def _rule(rule: Rule) -> Iterator[Block]:
         yield Table(heads, tuple(_parameter(name, each) for name, each in rule["parameters"].items()))
     yield from _evidence("证据 Evidence", rule.get("evidence", ()))
     yield from _evidence("结束时的证据 Evidence when it ends", rule.get("resolved_evidence", ()))
-    for key in rule.keys() - _KNOWN:
-        yield Paragraph(f"{key}")
+    for key in (key for key in rule if key not in _KNOWN):
+        yield Paragraph(_FURTHER.get(key, key))
         yield Code(yaml.safe_dump(rule[key], allow_unicode=True, sort_keys=False, width=110).rstrip())
     yield from _messages(rule.get("messages", {}))
 
@@ -132,8 +133,12 @@ def _facts(rule: Rule) -> Iterator[tuple[str, str]]:
     if rule.get("observed_days"):
         days = rule["observed_days"]
         yield "预热 warm", f"至少观察 {days} 天 after {days} observed days"
+    if "warm" in rule:
+        yield "有基线 baseline known", _inline(rule["warm"])
     if rule.get("wait_hours"):
         yield "等待 waits", f"{rule['wait_hours']} 小时 hours"
+    if "episode" not in rule:
+        return
     yield "周期 episode", ", ".join([f"`{rule.get('episode', '')}`", *(f"`{step}`" for step in rule.get("steps", ()))])
     yield from _priority(rule)
     yield from _endings(rule)
@@ -172,6 +177,8 @@ def _endings(rule: Rule) -> Iterator[tuple[str, str]]:
 
 def _when(rule: Rule) -> str:
     cadence = rule.get("cadence")
+    if cadence == "continuous":
+        return "持续 continuous"
     if cadence == "immediate":
         kinds = rule.get("on", ())
         told = f"即时 immediate: {', '.join(f'{_KINDS.get(kind, kind)} {kind}' for kind in kinds)}"

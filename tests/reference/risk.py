@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from tests.reference.local_time import month_of
 from tests.reference.memory import Customer, Ring, days_sum
 
 Term = tuple[str, str, float]
@@ -94,6 +95,13 @@ def _trend(ring_of: Callable[[Customer], Ring]) -> Callable[[Customer, date], Fr
     return trend
 
 
+def _off_net_circle(customer: Customer, day: date) -> Fraction | None:
+    """Share of OFF_NET in the voice of the three closed months, in percent."""
+    months = [month_of(day) - back for back in (1, 2, 3)]
+    on, off = (sum(customer.month[name].get(month, 0) for month in months) for name in ("on_net", "off_net"))
+    return Fraction(off * 100, on + off) if on + off >= 1_800 else None
+
+
 def _complaints(customer: Customer, day: date) -> int:
     opened = [min(each["occurred_at"] for each in records) for records in customer.complaints.values()]
     return sum(day - timedelta(90) <= _date(each) <= day for each in opened)
@@ -111,6 +119,7 @@ VALUES: dict[str, Callable[[Customer, date], Any]] = {
     "tenure": _tenure_months,
     "tariff": _tariff,
     "brand": _brand,
+    "off_net_circle": _off_net_circle,
     "service": _complaints,
     "voice_trend": _trend(lambda customer: customer.seconds),
     "data_trend": _trend(lambda customer: customer.data),

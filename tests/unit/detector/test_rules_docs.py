@@ -10,11 +10,17 @@ from services.detector.catalogue_pages import Block, Code, Heading, Paragraph, T
 from services.detector.rules_commands import app
 from tests.reference.logs import shipped_documents
 
+PAGE = Path(__file__).parents[3] / "docs" / "moments.md"
 RULES = {
     document["id"]: document
     for document in (yaml.safe_load(text) for text in shipped_documents().values())
     if "id" in document
 }
+
+
+def test_the_page_in_the_repository_is_current() -> None:
+    """To be renewed by `kairos rules docs --out docs/moments.md`."""
+    assert PAGE.read_text(encoding="utf-8") == markdown(catalogue(shipped_documents()))
 
 
 def test_every_rule_is_there_with_thresholds_evidence_and_sentences() -> None:

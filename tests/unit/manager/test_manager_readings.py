@@ -6,15 +6,13 @@ import pytest
 import yaml
 
 from services.manager.readings import bin_name, reading_name
-from services.simulator.plan import COVERED_RULES
 
 RULES = Path(__file__).parents[3] / "services" / "detector" / "rules"
 DOCUMENTS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(RULES.glob("*.yaml"))}
 READINGS = [
     each["name"]
     for document in DOCUMENTS.values()
-    if document.get("id") in COVERED_RULES
-    for each in document.get("evidence", ())
+    for each in (*document.get("evidence", ()), *document.get("resolved_evidence", ()))
 ]
 TERMS = DOCUMENTS["risk.yaml"]["terms"]
 BINS = {each["name"] for term in TERMS for each in [*term["bins"], term["missing"]]}
