@@ -109,7 +109,7 @@ def _numbers(series: pl.Series, dtype: Any, flag: int, sources: Sources) -> Int6
 
 def windows(
     partition: int, first_offset: int, next_offset: int, frames: Mapping[str, pl.DataFrame],
-    ticks: pl.DataFrame | None = None, *, size: int = 131_072,
+    ticks: pl.DataFrame | None = None, *, size: int = 524_288,
 ) -> Iterator[DecodedChunk]:  # fmt: skip
     """Yield the chunks of a longer stretch of the log, so many offsets each. Tables are ascending by `offset`."""
     tables = {**frames, **({"": ticks} if ticks is not None else {})}

@@ -1,11 +1,12 @@
 """A backtest from its options to its result: which source, which rules, what is written where."""
 
 import contextlib
+import gc
 import multiprocessing
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,20 @@ from services.detector.stored.ticking import DRAFT
 Progress = Callable[[str, int, int], object]
 """Hears what is done now, how much of it, and how much there is."""
 _WRITE_BYTES: Final = 1 << 20
+
+
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Let the cyclic collector come seldom: every moment is tracked, and none of what is kept is a cycle."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 100, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @dataclass(frozen=True)
@@ -116,7 +131,7 @@ def run_lines(
     tables = _read(files, rejects, tell)
     result.read, result.refused, result.reasons = tables.read, tables.refused, tables.reasons
     started = time.monotonic()
-    with MomentFile(out, result.tally) as file:
+    with MomentFile(out, result.tally) as file, _seldom_collected():
         run = Backtest(0, 0, rules, span=span, take=file.take)
         done = 0
 
@@ -211,7 +226,7 @@ def _run_part(
     on: Callable[[int], object],
 ) -> Result:  # fmt: skip
     result = Result()
-    with MomentFile(out, result.tally) as file:
+    with MomentFile(out, result.tally) as file, _seldom_collected():
         run = Backtest(part.number, part.first_offset, compiled, span=span, take=file.take)
         run.run_log(source.chunks(part), is_draft=not rules.announced, from_start=rules.from_start, on_chunk=on)
         result.add(run)
