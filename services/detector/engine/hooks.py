@@ -46,6 +46,7 @@ class Hooks:
 
     table: npt.NDArray[np.int64]
     slots: tuple[Slot, ...]
+    hourly: int = 0  # bits of the slots at which only rules of every hour are judged
     modules: tuple[ModuleType, ...] = ()
     values: tuple[npt.NDArray[np.float64], ...] = ()
 
@@ -77,7 +78,9 @@ def hooks_of(rules: Sequence[Rule], card: RiskCard) -> Hooks:
             table[row] = given
             row += 1
     table[GENERAL, FIRST], table[GENERAL, END] = margin, address(risk._judge, JUDGE_ARGUMENTS)
-    return Hooks(table, slots, (risk, *modules), tuple(values))
+    daily = {slot for rule in rules if rule.also is None or not rule.also.is_hourly for slot in rule.slots}
+    hourly = sum(1 << bit for bit, slot in enumerate(slots) if slot not in daily)
+    return Hooks(table, slots, hourly, (risk, *modules), tuple(values))
 
 
 def _add_entries(occasions: list[list[list[int]]], rule: Rule, module: ModuleType, columns: list[int]) -> None:

@@ -254,7 +254,7 @@ class Partition:
         minutes = tuple({minute for each in announced for minute in each.nominal_minutes})
         for at, day, _minute in calendars.nominal_instants(after_ms, self.tick_now_ms, minutes):
             rule_set = self._in_force(at, rules)
-            mask = rule_set.mask_at(at, day)
+            mask = rule_set.mask_at(at, day, self.tick_now_ms)
             if mask:
                 self._visits.add_sweep(rule_set, offset, self.tick_now_ms, day, at, mask)
 

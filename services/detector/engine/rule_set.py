@@ -75,14 +75,19 @@ class CompiledRuleSet:
         """Every minute of the day at which some rule is judged, or rows are forgotten."""
         return tuple(sorted({slot.minute for slot in self.compiled.slots} | {FORGET_MINUTE}))
 
-    def mask_at(self, at_ms: int, day: int) -> int:
-        """Return the bits of the nominal hours that a nominal instant of a local day is, and whether rows go then."""
+    def mask_at(self, at_ms: int, day: int, now_ms: int) -> int:
+        """Return the bits of the nominal hours that a nominal instant of a local day is, and whether rows go then.
+
+        Full hours of more than a day ago are left out, where only rules of every hour are judged: it is no news.
+        """
         if not self.has_rules:
             return 0
         minute = (at_ms - calendars.local_midnight(day)) // calendars.MINUTE_MS
         judged = sum(
             1 << bit for bit, slot in enumerate(self.compiled.slots) if slot.minute == minute and slot.is_on(day)
         )
+        if now_ms - at_ms > calendars.DAY_MS:
+            judged &= ~self.compiled.hourly
         return judged | (FORGETS if minute == FORGET_MINUTE else 0)
 
     def moment(self, row: Any, numbers: Any, texts: Mapping[int, str]) -> dict[str, Any]:

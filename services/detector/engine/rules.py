@@ -9,18 +9,11 @@ from services.detector.engine.calendars import EVERY, Slot
 from services.detector.engine.expressions import Typed, compile_expression
 from services.detector.engine.fact_forms import ANY, CALENDAR, OF_USAGE, BadFeature
 from services.detector.engine.facts import FACTS, feature
-from services.detector.engine.findings import TEXTS_MAX
 from services.detector.engine.located import Document, Path, checked_keys
 from services.detector.engine.parameters import read_parameters
+from services.detector.engine.rule_checks import check_rule
 from services.detector.engine.rule_forms import (
-    BY_COMPLAINT,
-    BY_CONTRACT,
     BY_CYCLE,
-    BY_DAY,
-    BY_EVENT,
-    BY_FESTIVAL,
-    BY_LINE,
-    CALENDAR_EPISODES,
     CASE_OF_EPISODE,
     CASE_OF_KIND,
     CHANNELS,
@@ -36,9 +29,7 @@ from services.detector.engine.rule_forms import (
     LANGUAGES,
     NEVER_MS,
     OBSERVED_DAYS_MAX,
-    PLACEHOLDER,
     RULE_ID,
-    STEP_BITS,
     TELLING_KINDS,
     WAIT_HOURS_MAX,
     Also,
@@ -140,53 +131,8 @@ class _Reader:
             warm=self._optional("warm", "boolean"),
             urgent_from_risk=float(given["urgent_from_risk"]) if "urgent_from_risk" in given else None,
         )
-        self._check(rule)
+        check_rule(rule, self._document)
         return rule
-
-    def _check(self, rule: Rule) -> None:
-        texts = max(sum(e.observed_text is not None for e in told) for told in (rule.evidence, rule.resolved_evidence))
-        if texts + sum(t.value.type == "text" for t in rule.tells) > TEXTS_MAX:
-            raise self._error(("evidence",), f"more than {TEXTS_MAX} texts")
-        if (rule.slot is not None) != (rule.episode in CALENDAR_EPISODES):
-            raise self._error(("episode",), f"calendar rules have the episodes {', '.join(CALENDAR_EPISODES)}")
-        self._check_times(rule)
-        self._check_memory(rule)
-        if rule.tells_history and rule.episode not in (BY_LINE, BY_COMPLAINT):
-            raise self._error(("history",), "only what is kept of a line or a complaint can be told after loading")
-        known = {name for told in rule.tells for name in _names_of(told)}
-        for language, message in rule.messages.items():
-            for key, text in vars(message).items():
-                for name in PLACEHOLDER.findall(text):
-                    if name not in known:
-                        problem = f"{{{name}}} is not told; told are {', '.join(sorted(known))}"
-                        raise self._error(("messages", language, key), problem)
-
-    def _check_times(self, rule: Rule) -> None:
-        """Refuse what does not go together about when a rule is judged."""
-        if rule.wait_hours and (rule.kinds != (wire.ORDER,) or rule.episode != BY_EVENT or rule.also is not None):
-            raise self._error(("wait_hours",), "only rules on service-order alone, with the episode event, can wait")
-        if rule.also is not None and (rule.slot is not None or rule.episode != BY_EVENT):
-            raise self._error(("also",), "only immediate rules with the episode event are judged at hours as well")
-        if rule.count_when is not None and (rule.slot is not None or not rule.resolve_on or rule.keep is not None):
-            raise self._error(("count_when",), "counts at resolve_on of immediate rules, in the place of keep")
-        if rule.slot is None and set(rule.resolve_on) & set(rule.kinds):
-            raise self._error(("resolve_on",), "what a rule listens to may end its moments anyhow")
-
-    def _check_memory(self, rule: Rule) -> None:
-        """Refuse what a rule's episode cannot have."""
-        if rule.steps and (rule.episode not in (BY_CYCLE, BY_CONTRACT) or len(rule.steps) > 1 << STEP_BITS):
-            raise self._error(("steps",), f"only cycles and contracts have steps, at most {1 << STEP_BITS}")
-        if rule.episode == BY_CONTRACT and not rule.steps:
-            raise self._error(("steps",), "the episode contract wants steps, such as [60, 30, 7]")
-        if rule.episode == BY_CYCLE and (rule.rearm or rule.watched or rule.recheck_at or rule.count_when):
-            raise self._error(("episode",), "a cycle is raised once: no rearm, tell_again_when, recheck_at, count_when")
-        may_do_without = rule.slot is not None and rule.episode in (BY_DAY, BY_FESTIVAL)
-        if not rule.keeps_row and (not may_do_without or rule.resolutions or rule.cool_down_days):
-            raise self._error(("row",), "only days and festivals that nothing ends or cools down may do without a row")
-        if rule.episode == BY_FESTIVAL and rule.keeps_row:
-            raise self._error(("row",), "festivals keep no row: want none")
-        if rule.remembers and (rule.slot is None or rule.slot.every != "monday" or not rule.keeps_row):
-            raise self._error(("remembers",), "only rules of every monday remember when their condition held")
 
     def _cool_down(self) -> int:
         if self._episode != BY_CYCLE:
@@ -414,8 +360,3 @@ class _Reader:
 
     def _error(self, path: Path, message: str) -> Exception:
         return self._document.error(path, message)
-
-
-def _names_of(told: Told) -> list[str]:
-    """The names under which sentences find a parameter: itself, and per language where it has labels."""
-    return [told.name, *(f"{told.name}_{language}" for language in LANGUAGES if told.labels)]

@@ -49,6 +49,22 @@ def changed(file: str, before: str, after: str) -> dict[str, str]:
         ("an4.yaml", '"on": [balance]', '"on": [balances]', None, None, "kinds are usage"),
         ("an4.yaml", "fire: balance_fen", "fire: complaint_opened_at > 0 AND balance_fen", None, None, "unknown name"),
         ("an7.yaml", 'at: "06:00"', 'at: "6 am"', None, None, "local time"),
+        ("ft1.yaml", "wait_hours: 24", "wait_hours: 721", None, None, "0 to 720"),
+        ("ft1.yaml", "[service-order]", "[service-order, balance]", None, None, "on service-order alone"),
+        ("ft1.yaml", "order_action = 'CANCEL'", "order_action = 'CANCELLED'", None, None, "known: UNKNOWN, SUBSCRIBE"),
+        ("ft1.yaml", "order_action = 'SUBSCRIBE'", "inquiry_topic = 'FEE'", None, None, "unknown name inquiry_topic"),
+        ("ft3.yaml", "{active: ROAMING}", "{active: ROMING}", None, None, "known: UNKNOWN, VOICE_PLAN"),
+        ("ft4.yaml", "{first_asked: FEE, offset: 1}", "{first_asked: FEE, offset: 61}", None, None, "0 to 60"),
+        ("an5.yaml", "{every: hour}", '{every: minute, at: "06:00"}', None, None, "want one of"),
+        ("an5.yaml", "observed_days: 28", "observed_days: 401", None, None, "0 to 400"),
+        ("an5.yaml", "resolve_on: [usage]", "", None, None, "unknown name usage_succeeded"),
+        ("an5.yaml", "count_when: usage_succeeded", "count_when: at", None, None, "a boolean is wanted"),
+        ("an5.yaml", "[inquiry]", "[inquiry, usage]", None, None, "unknown name inquiry_topic"),
+        ("an14.yaml", "{open_on_topic: same, days: 7}", "{open_on_topic: FEE, days: 7}", None, None, "want same"),
+        ("an14.yaml", "{open_on_topic: same, days: 7}", "{open_on_topic: same, days: 61}", None, None, "0 to 60"),
+        ("an15.yaml", "{addons_cancelled: 30}", "{addons_cancelled: 61}", None, None, "0 to 60"),
+        ("an17.yaml", "resolve_on: [line-status]", "resolve_on: [inquiry]", None, None, "may end its moments anyhow"),
+        ("an1.yaml", '"on": [complaint]', '"on": [complaint, usage]', None, None, "nothing else"),
         ("risk.yaml", "below: 50, rate", "below: 0, rate", None, None, "must rise"),
         ("lateness.yaml", "  usage: 2", "  usages: 2", None, None, "no kind of event"),
     ],
@@ -211,3 +227,15 @@ def test_a_set_holds_from_its_own_time_and_from_the_tick_that_announces_it() -> 
     assert (partition.next_offset, partition.rules_offset) == (3, 0)
     found = partition.apply(decode_chunk(0, more), {0: shipped(), 5: later}).moments
     assert [(m["customer_id"], m["rule_version"]) for m in found] == [(8, "province@1"), (9, "province@2")]
+
+
+def test_full_hours_of_more_than_a_day_ago_are_asked_of_no_one() -> None:
+    rules, hour = shipped(), 3_600_000
+    midnight = local(MONDAY)
+    ten = midnight + 10 * hour
+    day = ten // DAY
+    assert rules.mask_at(ten, day, ten + DAY) != 0
+    assert rules.mask_at(ten, day, ten + DAY + 60_000) == 0
+    six = midnight + 6 * hour
+    late, soon = rules.mask_at(six, day, six + 3 * DAY), rules.mask_at(six, day, six)
+    assert late == soon != 0
