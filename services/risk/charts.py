@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from math import floor, log10
 
 import numpy as np
 
@@ -13,10 +14,10 @@ Point = tuple[float, float]
 
 
 class Plot:
-    """A frame with two axes from 0 to what is given, and marks in it."""
+    """A frame with two axes from 0 to at least what is given, five round steps each, and marks in it."""
 
     def __init__(self, x_name: str, y_name: str, *, x_max: float = 1.0, y_max: float = 1.0) -> None:
-        self._x_max, self._y_max = x_max or 1.0, y_max or 1.0
+        self._x_max, self._y_max = round_max(x_max), round_max(y_max)
         self._parts = [*self._grid(), *self._names(x_name, y_name)]
         self._legend: list[tuple[str, str]] = []
 
@@ -47,10 +48,14 @@ class Plot:
         place = f'x="{self.x(low)}" y="{self.y(height)}" width="{width:.1f}" height="{self.y(0) - self.y(height):.1f}"'
         self._parts.append(f'<rect class="{class_}" {place}><title>{escape(title)}</title></rect>')
 
-    def svg(self, label: str) -> str:
-        """The whole picture; `label` says what it shows to those who cannot see it."""
+    def explain(self, class_: str, name: str) -> None:
+        """Put marks of a class into the legend."""
+        self._legend.append((class_, name))
+
+    def svg(self, label: str, *, legend_at: float = 1.0) -> str:
+        """The whole picture; `label` says what it shows to those who cannot see it. legend_at: height, 1 = the top."""
         for i, (class_, name) in enumerate(self._legend):
-            y = _TOP + 14 + 18 * i
+            y = self.y(legend_at * self._y_max) + 16 + 18 * i
             self._parts.append(
                 f'<line class="{class_}" x1="{_WIDTH - 210}" x2="{_WIDTH - 186}" y1="{y - 4}" y2="{y - 4}"/>'
             )
@@ -74,6 +79,14 @@ class Plot:
             f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_name)}</text>',
             f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(y_name)}</text>',
         ]
+
+
+def round_max(value: float) -> float:
+    """The least of 1, 2, 2.5, 4, 5, 10 × a power of ten that is at least the value; five steps of it are round."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(value))
+    return next(step * power for step in (1, 2, 2.5, 4, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
 def curve(x: Floats, y: Floats, points_max: int = 300) -> list[Point]:

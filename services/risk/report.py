@@ -8,7 +8,7 @@ import numpy as np
 
 from services.risk.binning import Binned, Group
 from services.risk.cards import bin_names
-from services.risk.charts import Plot, bar_of_share, curve
+from services.risk.charts import Plot, bar_of_share, curve, round_max
 from services.risk.fit import Fitted
 from services.risk.notes import Note
 from services.risk.scorecard import SCORE_MAX, Term
@@ -72,12 +72,12 @@ def _roc(v: Validation) -> str:
     plot.line([(0, 0), (1, 1)], "even")
     plot.line(curve(*v.roc_plain()), "two", f"简单相加 plain sum {v.auc_plain:.3f}")
     plot.line(curve(*v.roc()), "one", f"加权 weighted {v.auc:.3f}")
-    return plot.svg(f"ROC curve, AUC {v.auc:.3f}")
+    return plot.svg(f"ROC curve, AUC {v.auc:.3f}", legend_at=0.2)
 
 
 def _calibration(v: Validation) -> str:
     groups = v.groups(CALIBRATION_GROUPS)[::-1]
-    top = max(*(g.mean_score for g in groups), *(SCORE_MAX * g.rate for g in groups), 1.0) * 1.05
+    top = round_max(max(*(g.mean_score for g in groups), *(SCORE_MAX * g.rate for g in groups), 1.0))
     plot = Plot("平均分数 mean score", "实际离网率 % churn rate", x_max=top, y_max=top)
     plot.line([(0, 0), (top, top)], "even")
     points = [(g.mean_score, SCORE_MAX * g.rate) for g in groups]
@@ -88,13 +88,13 @@ def _calibration(v: Validation) -> str:
 
 def _distribution(v: Validation) -> str:
     edges = np.linspace(0, SCORE_MAX, 26)
-    shares = [np.histogram(v.scores[mask], edges)[0] / mask.sum() for mask in (~v.label, v.label)]
-    plot = Plot("分数 score", "占比 share", x_max=SCORE_MAX, y_max=float(max(s.max() for s in shares)) * 1.05)
+    shares = [100 * np.histogram(v.scores[mask], edges)[0] / mask.sum() for mask in (~v.label, v.label)]
+    plot = Plot("分数 score", "占比 % share", x_max=SCORE_MAX, y_max=float(max(s.max() for s in shares)))
     for share, class_ in zip(shares, ("stayed", "left"), strict=True):
         for low, high, height in zip(edges, edges[1:], share, strict=False):
-            plot.bar(
-                float(low), float(high), float(height), class_, f"{low:.0f}–{high:.0f}: {100 * height:.1f} % {class_}"
-            )
+            plot.bar(float(low), float(high), float(height), class_, f"{low:.0f}–{high:.0f}: {height:.1f} % {class_}")
+    plot.explain("stayed", "在网 stayed")
+    plot.explain("left", "离网 left")
     return plot.svg("distribution of scores: stayed (blue), left (orange)")
 
 
