@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from schemas.codec import decode, encode
 from schemas.events import KINDS
 from schemas.json_form.faults import Rejection
+from schemas.json_form.lines import json_event
 from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.reasons import Reason
-from services.ingest.json_events import json_event
 from services.ingest.publish import RawEvent, prepare
 
 NOW_MS = 1_788_746_400_000
