@@ -1,0 +1,205 @@
+"""AN3, AN8, AN13: a closed week against the four before; shields, recovery, memory of weeks, cool-down."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from tests.reference.records import local
+from tests.unit.detector.engine.judged import moments_of
+from tests.unit.detector.engine.lives import DAY_ONE, Life, found, found_by, overridden
+
+WEEK = timedelta(7)
+JUDGED = DAY_ONE + 5 * WEEK
+"""The Monday after five weeks of use."""
+
+
+def weeks(service: str, *amounts: int, what: str = "quantity", **profile: Any) -> Life:
+    """So much of something on the Wednesday of each week from the first on, and a first sign on its Monday."""
+    life = Life(**profile)
+    life.use(DAY_ONE, "SMS", hour=1)
+    for n, amount in enumerate(amounts):
+        life.use(DAY_ONE + n * WEEK + timedelta(2), service, **{what: amount})
+    return life
+
+
+def charges(*amounts: int, **profile: Any) -> Life:
+    return weeks("SMS", *amounts, what="charge_fen", **profile)
+
+
+def judged(life: Life, *mondays: date) -> Life:
+    for monday in mondays or (JUDGED,):
+        life.tick(local(monday, 6, 1))
+    return life
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "fires"),
+    [(4_000, 2_000, True), (4_000, 2_001, False), (2_000, 1_000, True), (1_998, 999, False)],
+    ids=["on_bound", "above", "ten_yuan_less", "not_ten_yuan"],
+)
+def test_an3_falls_to_half(before: int, last: int, fires: bool) -> None:
+    life = judged(charges(before, before, before, before, last))
+    assert found(life, "AN3") == ([(JUDGED.isoformat(), "RAISED")] if fires else [])
+
+
+def test_an3_is_cold_before_35_observed_days() -> None:
+    life = charges(4_000, 4_000, 4_000, 4_000, 0)
+    life.entries = [e for e in life.entries if e[0] == "tick" or e[1] != "usage" or e[2]["charge_fen"]]
+    assert found(judged(life), "AN3") == []
+
+
+SHIELDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "plan": ("service-order", {"order_id": "o1", "action": "CHANGE", "category": "VOICE_PLAN"}),
+    "suspension": ("line-status", {"status": "SUSPENDED_VOLUNTARY"}),
+    "resumption": ("line-status", {"status": "ACTIVE"}),
+    "journey": ("roaming", {"country": "JP", "state": "LEFT"}),
+    "roaming_use": ("usage", {"service": "SMS", "quantity": 1, "roaming": True}),
+}
+
+
+@pytest.mark.parametrize("shield", SHIELDS)
+@pytest.mark.parametrize(("days_before", "fires"), [(35, False), (36, True)])
+def test_an3_is_shielded_by_what_explains_the_fall(shield: str, days_before: int, fires: bool) -> None:
+    kind, fields = SHIELDS[shield]
+    life = charges(4_000, 4_000, 4_000, 4_000, 4_000, 0)
+    monday = JUDGED + WEEK
+    life.event(kind, local(monday - timedelta(days_before), 9), **fields)
+    if kind == "line-status" and fields["status"] != "ACTIVE":  # resumed the same day
+        life.event(kind, local(monday - timedelta(days_before), 10), status="ACTIVE")
+    assert bool(found(judged(life, monday), "AN3")) is fires
+
+
+@pytest.mark.parametrize(("charge", "ends"), [(3_200, True), (3_199, False)])
+def test_an3_recovers_at_eighty_percent(charge: int, ends: bool) -> None:
+    life = judged(charges(4_000, 4_000, 4_000, 4_000, 0))
+    life.use(JUDGED + timedelta(2), "SMS", charge_fen=charge)
+    day = JUDGED.isoformat()
+    assert found(life, "AN3") == [(day, "RAISED"), *([(day, "recovered")] if ends else [])]
+
+
+def test_an3_late_use_of_the_closed_week_changes_nothing() -> None:
+    life = judged(charges(4_000, 4_000, 4_000, 4_000, 0))
+    late = local(JUDGED - timedelta(1))
+    life.event("usage", late, arrives=local(JUDGED, 9), service="SMS", quantity=1, charge_fen=9_000)
+    assert found(life, "AN3") == [(JUDGED.isoformat(), "RAISED")]
+
+
+def test_an3_cools_down_for_thirty_days() -> None:
+    life = charges(40_000, 40_000, 40_000, 40_000, 0)
+    judged(life)
+    life.use(JUDGED + timedelta(1), "SMS", charge_fen=40_000)
+    life.use(JUDGED + WEEK + timedelta(1), "SMS", charge_fen=40_000)
+    judged(life, JUDGED + 3 * WEEK, JUDGED + 4 * WEEK, JUDGED + 5 * WEEK)
+    raised = [day for day, state in found(life, "AN3") if state == "RAISED"]
+    assert raised == [JUDGED.isoformat(), (JUDGED + 5 * WEEK).isoformat()]
+
+
+MEAN = 512_000
+
+
+@pytest.mark.parametrize(
+    ("mean", "last", "fires"),
+    [
+        (MEAN, MEAN * 40 // 100, True), (MEAN, MEAN * 40 // 100 + 1, False),
+        (MEAN, MEAN * 250 // 100, True), (MEAN, MEAN * 250 // 100 - 1, False), (MEAN - 1, 0, False),
+    ],
+    ids=["fall", "no_fall", "jump", "no_jump", "small"],
+)  # fmt: skip
+def test_an13_out_of_band(mean: int, last: int, fires: bool) -> None:
+    life = judged(weeks("DATA", mean, mean, mean, mean, last))
+    assert bool(found(life, "AN13")) is fires
+
+
+def test_an13_a_fall_ends_while_the_week_runs() -> None:
+    life = judged(weeks("DATA", MEAN, MEAN, MEAN, MEAN, 0))
+    life.use(JUDGED + timedelta(1), "DATA", quantity=MEAN * 40 // 100)
+    assert found(life, "AN13") == [(JUDGED.isoformat(), "RAISED")]
+    life.use(JUDGED + timedelta(2), "DATA", quantity=1)
+    assert found(life, "AN13")[-1] == (JUDGED.isoformat(), "back_in_band")
+
+
+def test_an13_a_jump_ends_at_the_monday_after_a_week_in_band() -> None:
+    life = judged(weeks("DATA", MEAN, MEAN, MEAN, MEAN, 4 * MEAN))
+    life.use(JUDGED + timedelta(1), "DATA", quantity=3 * MEAN)
+    life.use(JUDGED + WEEK + timedelta(1), "DATA", quantity=MEAN)
+    day = JUDGED.isoformat()
+    assert found(judged(life, JUDGED + WEEK), "AN13") == [(day, "RAISED")]
+    assert found(judged(life, JUDGED + 2 * WEEK), "AN13") == [(day, "RAISED"), (day, "back_in_band")]
+
+
+def test_an13_expires_without_a_word() -> None:
+    life = judged(weeks("DATA", MEAN, MEAN, MEAN, MEAN, 0))
+    life.use(JUDGED + timedelta(28), "DATA", quantity=9 * MEAN)
+    assert [state for _, state in found(life, "AN13")] == ["RAISED"]
+
+
+def test_segments_have_bands_of_their_own() -> None:
+    rules = overridden("AN13", "fall_percent", "value: 40", "segment: {BRAND: 10}, value: 40")
+    for segment, wanted in (("GO", 1), ("BRAND", 0)):
+        life = judged(weeks("DATA", MEAN, MEAN, MEAN, MEAN, MEAN // 5, segment=segment))
+        assert len(found_by(rules, life, "AN13")) == wanted
+
+
+BILLS = (("2026-02", 10_000), ("2026-03", 10_000), ("2026-04", 10_000))
+
+
+def declining(*voice: int, bill: int = 7_000, run: date = date(2026, 6, 3)) -> Life:
+    """Weeks of calls from the first Monday on, and May's bill after three of 100 yuan."""
+    life = Life()
+    life.use(DAY_ONE, "SMS", hour=1)
+    bills = [(date(2026, int(c[-2:]) + 1, 3), c, total) for c, total in BILLS] + [(run, "2026-05", bill)]
+    events = [(DAY_ONE + n * WEEK + timedelta(2), None, seconds) for n, seconds in enumerate(voice)]
+    for day, cycle, amount in sorted([*bills, *events], key=lambda each: each[0]):
+        for monday in range((day - DAY_ONE).days // 7 + 1):
+            life.entries.append(("tick", local(DAY_ONE + monday * WEEK, 6, 1)))
+        if cycle is None:
+            life.use(day, "VOICE", quantity=amount)
+        else:
+            life.bill(cycle, amount, on=day)
+    return life
+
+
+LAST = DAY_ONE + 15 * WEEK
+"""The Monday after fifteen weeks, 15 June."""
+
+
+@pytest.mark.parametrize(
+    ("voice", "bill", "fires"),
+    [
+        ((9_000,) * 13 + (100, 100), 7_000, True), ((9_000,) * 14 + (100,), 7_000, False),
+        ((9_000,) * 13 + (100, 100), 7_001, False), ((9_000,) * 11 + (100, 9_000, 9_000, 100), 7_000, True),
+        ((9_000,) * 10 + (100, 9_000, 9_000, 9_000, 100), 7_000, False),
+    ],
+    ids=["both", "one_week", "bill_too_high", "two_of_four", "two_of_five"],
+)  # fmt: skip
+def test_an8_wants_a_low_bill_and_two_weeks_of_four(voice: tuple[int, ...], bill: int, fires: bool) -> None:
+    life = judged(declining(*voice, bill=bill), LAST)
+    assert found(life, "AN8") == ([(LAST.isoformat(), "RAISED")] if fires else [])
+
+
+def test_an8_takes_the_place_of_both() -> None:
+    life = judged(declining(*((9_000,) * 13), 100, 100), LAST)
+    moment = next(m for m in moments_of(life) if m["rule_id"] == "AN8")
+    assert moment["supersedes"] == ["AN6", "AN7"]
+    assert (moment["priority"], moment["channel"]) == (2, "CALL")
+
+
+def test_an8_does_not_look_at_an_old_bill() -> None:
+    voice = (9_000,) * 17 + (100, 100)
+    monday = DAY_ONE + 19 * WEEK  # 13 July
+    on_bound, too_old = monday - timedelta(35), monday - timedelta(36)
+    assert found(judged(declining(*voice, run=on_bound), monday), "AN8") != []
+    assert found(judged(declining(*voice, run=too_old), monday), "AN8") == []
+
+
+def test_an8_ends_when_calls_recover() -> None:
+    life = judged(declining(*((9_000,) * 13), 100, 100), LAST)
+    life.use(LAST + timedelta(1), "VOICE", quantity=9_000)
+    assert found(life, "AN8")[-1] == (LAST.isoformat(), "minutes_recovered")
+
+
+def test_an8_ends_when_a_bill_recovers() -> None:
+    life = judged(declining(*((9_000,) * 13), 100, 100), LAST)
+    life.bill("2026-06", 9_000, on=LAST + timedelta(3))
+    assert found(life, "AN8")[-1] == (LAST.isoformat(), "bill_recovered")
