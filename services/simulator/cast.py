@@ -6,6 +6,7 @@ or anniversary in the span, unless the story says otherwise.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from services.simulator.events import Event, Pen
@@ -13,6 +14,9 @@ from services.simulator.history import opening
 from services.simulator.province import Customer
 from services.simulator.span import Span
 from services.simulator.truth import Truth
+
+# Birthdays and anniversaries of a story's customer lie so far after the span's beginning.
+FAR_OFF_DAYS = 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,9 @@ class Cast:
         """The next reserved customer, changed."""
         assert len(self.stories) < len(self.people), "more stories than reserved customers"
         person = self.people[len(self.stories)]
-        defaults: dict[str, Any] = {"weekly_voice_seconds": 0, "auto_pay": False, "birthday": "1980-03-05"}
-        defaults |= {"joined_on": "2016-03-05"}
+        far_off = (self.span.first_day + timedelta(days=FAR_OFF_DAYS)).replace(day=5).strftime("%m-%d")
+        defaults: dict[str, Any] = {"weekly_voice_seconds": 0, "auto_pay": False}
+        defaults |= {"birthday": f"1980-{far_off}", "joined_on": f"2016-{far_off}"}
         return replace(person, **(defaults | changes))
 
     def pens(self, customer: Customer, name: str) -> tuple[Pen, Pen]:
