@@ -74,6 +74,12 @@ class LiveStream:
             self._low_balance_at_home,
             self._suspension,
             self._handset,
+            self._low_balance_at_home,
+            self._fault,
+            self._leaving,
+            self._low_balance_at_home,
+            self._landing,
+            self._cancellation,
         )
         return makers[number % len(makers)](number, now_ms)
 
@@ -107,6 +113,26 @@ class LiveStream:
         found_on = local_time.local_date(now_ms - 1 + local_time.DAY_MS + 18 * local_time.HOUR_MS)
         truth = expected(person.customer_id, "FT2", found_on, "new handset, found when it has been used for a day")
         return Planted(events=(event,), truth=truth, sentence=f"{person.city}: new handset (FT2, in a day or two)")
+
+    def _fault(self, number: int, now_ms: int) -> Planted:
+        person = self._others[number % len(self._others)]
+        event = self._pen(person, number).inquiry(now_ms, f"F-{self.run}-{number}", "FAULT", "OPENED")
+        return self._planted([event], person, "AN5", "reports a fault: a call at once")
+
+    def _leaving(self, number: int, now_ms: int) -> Planted:
+        person = self._others[number % len(self._others)]
+        event = self._pen(person, number).inquiry(now_ms, f"L-{self.run}-{number}", "PORTING", "OPENED")
+        return self._planted([event], person, "AN17", "asks how to take the number elsewhere")
+
+    def _landing(self, number: int, now_ms: int) -> Planted:
+        person = self._others[number % len(self._others)]
+        event = self._pen(person, number).roaming(now_ms, "JP", "LANDED")
+        return self._planted([event], person, "FT5", "lands in Japan for the first time")
+
+    def _cancellation(self, number: int, now_ms: int) -> Planted:
+        person = self._others[number % len(self._others)]
+        event = self._pen(person, number).order(now_ms, "CANCEL", "BROADBAND", core=True)
+        return self._planted([event], person, "AN15", "cancels broadband, a core service")
 
     def _pen(self, person: Customer, number: int) -> Pen:
         return Pen(person, prefix=f"p{self.plan.seed}-{self.run}-{number}", story="demo")

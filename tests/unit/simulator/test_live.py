@@ -22,6 +22,14 @@ def test_ids_differ_between_runs_and_beats() -> None:
             seen |= found
 
 
+def test_one_round_of_planting_has_moments_of_many_rules() -> None:
+    stream = LiveStream(PLAN, run=1)
+    rules = [stream.next_planted(now_ms=NOW_MS).truth.rule_id for _ in range(13)]
+
+    assert set(rules) == {"AN4", "AN1", "NS2", "FT2", "AN5", "AN17", "FT5", "AN15"}
+    assert rules.count("AN4") == 6
+
+
 def test_the_first_planted_moment_is_a_call_for_the_person_at_the_terminal() -> None:
     planted = LiveStream(PLAN, run=1).next_planted(now_ms=NOW_MS)
     person = next(p for p in PLAN.people if p.customer_id == planted.truth.customer_id)
