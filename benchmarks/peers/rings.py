@@ -5,7 +5,7 @@ BASE_MIN. RICH: charges of the last 35 closed days are above RICH_FEN.
 """
 
 FALL, RICH = 1, 2
-BASE_MIN, RICH_FEN = 7_200, 260
+BASE_MIN, RICH_FEN = 9_000, 300
 _DAYS, _CLOSED, _FIRST = 36, 35, 2
 WORDS = _FIRST + 2 * _DAYS
 _NEWEST, _HOLDS = 0, 1

@@ -17,8 +17,8 @@ public final class Rings {
   private static final long TZ_MS = 28_800_000L;
   private static final long DAY_MS = 86_400_000L;
   private static final int FIRST = 2;
-  private static final int BASE_MIN = 7_200;
-  private static final int RICH_FEN = 260;
+  private static final int BASE_MIN = 9_000;
+  private static final int RICH_FEN = 300;
   private static final int CLOSED = 35;
 
   private Rings() {}
