@@ -1,7 +1,7 @@
 """What is remembered of one customer, and how an event changes it.
 
 It forgets what the engine documents that it forgets: usage older than the rings, cases beyond eight, event ids beyond
-the last ten of usage and six of all other kinds.
+the last eight of usage and six of all other kinds.
 """
 
 from collections import defaultdict
@@ -94,7 +94,7 @@ def days_sum(ring: Ring, first: date, last: date) -> int:
 
 def is_duplicate(customer: Customer, kind: str, record: Record) -> bool:
     """True when the event id is remembered; else it is from now on."""
-    ids, size = (customer.usage_ids, 10) if kind == "usage" else (customer.other_ids, 6)
+    ids, size = (customer.usage_ids, 8) if kind == "usage" else (customer.other_ids, 6)
     name = identity(record)
     if name in ids:
         return True
