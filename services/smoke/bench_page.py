@@ -5,7 +5,8 @@ from typing import Any
 
 HEAD = """# Benchmarks
 
-Figures of this very code with the command that measures each; `make bench` measures all of them and renders this page.
+Figures of this very code with the command that measures each; each command renders this page anew, and `make bench`
+runs those that are done in minutes.
 Generators, brokers, database and services share one machine, so rates are a floor, and CPU per event tells more than
 events per second. Results as JSON: `var/bench/`.
 
