@@ -34,11 +34,12 @@ class Typed:
     is_literal: bool = False
     names: frozenset[str] = frozenset()
     parts: "tuple[Typed, ...]" = ()
+    joined_by: str = ""
 
     @property
     def conjuncts(self) -> "tuple[Typed, ...]":
         """The conditions that all must hold, where it is a conjunction; else itself."""
-        return self.parts or (self,)
+        return self.parts if self.parts and self.joined_by == "and" else (self,)
 
 
 def compile_expression(
@@ -110,10 +111,10 @@ class _Compiler:
 
     def logic(self, node: sql.Connector) -> Typed:
         left, right = self.truth(node.this), self.truth(node.expression)
-        is_and = isinstance(node, sql.And)
-        code = f"({left.code} {'and' if is_and else 'or'} {right.code})"
-        parts = (*left.conjuncts, *right.conjuncts) if is_and else ()
-        return Typed(code, "boolean", names=left.names | right.names, parts=parts)
+        word = "and" if isinstance(node, sql.And) else "or"
+        code = f"({left.code} {word} {right.code})"
+        parts = [part for side in (left, right) for part in (side.parts if side.joined_by == word else (side,))]
+        return Typed(code, "boolean", names=left.names | right.names, parts=tuple(parts), joined_by=word)
 
     def negation(self, node: sql.Not) -> Typed:
         inner = self.truth(node.this)
@@ -174,7 +175,7 @@ class _Compiler:
             code = f"({value.code} if {condition.code} else {code})"
             names |= condition.names | value.names
             result = replace(result, unit=result.unit or value.unit)
-        return replace(result, code=code, names=names, is_literal=False, parts=())
+        return replace(result, code=code, names=names, is_literal=False, parts=(), joined_by="")
 
     def extreme(self, node: sql.Func) -> Typed:
         parts = [self.number(node.this), *(self.number(each) for each in node.expressions)]

@@ -5,12 +5,11 @@ is the same in every rule set.
 `calls.QUICK_ARGUMENTS`; it is asked before `_judge` at events.
 """
 
-import re
-
 from services.detector.engine.expressions import Typed
 from services.detector.engine.findings import FIRST_RISK, FIRST_TEXT
 from services.detector.engine.layout import live_bit
-from services.detector.engine.parameters import ROWS, SEGMENTS
+from services.detector.engine.names import LAYER, Names, may_be_none
+from services.detector.engine.parameters import ROWS
 from services.detector.engine.risk import RiskCard
 from services.detector.engine.rule_forms import (
     BY_COMPLAINT,
@@ -51,12 +50,8 @@ from services.detector.engine.writing import (
     watch,
 )
 
-_CHEAP = frozenset({"float64", "int64", "get64", "local_day", "max", "min", "abs", "_ratio"})
-"""What an expression may call and still counts as cheap."""
 ROW_NAMES = frozenset({"kept", "opened_at", "episode_cycle", "contract_opened_at", "episode_contract_at"})
 """Names of what the row of the rule knows."""
-_ARITHMETIC = re.compile(r" [-+*] |_ratio")
-_CALL = re.compile(r"([A-Za-z_0-9]+)\(")
 
 
 def rule_text(rule: Rule) -> str:
@@ -97,6 +92,7 @@ class Writer:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self._names = Names(rule)
 
     def locals(
         self, *expressions: Typed | None, known: set[str] | None = None, failed: list[str] | None = None
@@ -106,11 +102,11 @@ class Writer:
         known: what is defined already; it grows. failed: what is done when a feature is no number; not given, nothing.
         """
         rule = self.rule
-        wanted = self._needed(*expressions)
+        wanted = self._names.needed(*expressions)
         done: set[str] = set() if known is None else known
         lines = []
         if not done & rule.parameters.keys() and wanted & rule.parameters.keys():
-            lines.append(f"layer = np.int64((st[s, CODES] & 255) * {SEGMENTS} + ((st[s, CODES] >> 8) & 255))")
+            lines.append(LAYER)
         for i, name in enumerate(rule.parameters):
             if name in wanted - done:
                 lines.append(f"p_{name} = parameters[layer, {i}]")
@@ -126,36 +122,16 @@ class Writer:
         """Return the lines that define a feature; one that may overflow is looked at."""
         typed = self.rule.features[name]
         lines = [f"f_{name} = {typed.code}"]
-        if failed is None or typed.type != "number" or not _ARITHMETIC.search(typed.code):
+        if failed is None or not may_be_none(typed):
             return lines
         return [*lines, f"if not np.isfinite(f_{name}):", *("    " + line for line in failed)]
-
-    def _needed(self, *expressions: Typed | None) -> set[str]:
-        """Return the names that expressions refer to, and those that these refer to."""
-        wanted: set[str] = set()
-        queue = [name for each in expressions if each is not None for name in each.names]
-        while queue:
-            name = queue.pop()
-            if name not in wanted:
-                wanted.add(name)
-                if name in self.rule.features:
-                    queue.extend(self.rule.features[name].names)
-        return wanted
-
-    def _cost(self, expression: Typed) -> int:
-        """Return about how much an expression costs: what it calls, and its features."""
-        codes = [
-            expression.code,
-            *(self.rule.features[n].code for n in self._needed(expression) if n in self.rule.features),
-        ]
-        return sum(1 + 20 * sum(called not in _CHEAP for called in _CALL.findall(code)) for code in codes)
 
     def unless(
         self, conditions: tuple[Typed, ...], leave: list[str], known: set[str], failed: list[str] | None = None
     ) -> list[str]:
         """Return the lines that leave unless all conditions hold: the cheapest first, each with what it needs."""
         lines = []
-        for each in sorted(conditions, key=self._cost):
+        for each in sorted(conditions, key=self._names.cost):
             lines += self.locals(each, known=known, failed=failed or [FAILS, *leave])
             lines += [f"if not {each.code}:", *("    " + line for line in leave)]
         return lines
@@ -197,12 +173,14 @@ class Writer:
         """The function that an event asks first: 0 when the rule cannot fire. Asked of customers without a row of the
         rule that is open or disarmed."""
         conditions, _ = self.split(self.rule.fire)
-        if not self.rule.steps:
-            body = [NO_USE, *self.unless(conditions, ["return np.int64(0)"], set(), ["return np.int64(1)"])]
-            return function("_quick", QUICK, self.entered(*body, "return np.int64(1)"))
-        body = [*self.unless(conditions, ["continue"], set(), ["return np.int64(1)"]), "return np.int64(1)"]
-        loop = [NO_USE, f"for step in range({len(self.rule.steps)}):", *("    " + line for line in body)]
-        return function("_quick", QUICK, self.entered(*loop, "return np.int64(0)"))
+        body = [NO_USE, "before = counts[RULE_FAILED]"]
+        if any(self._names.needed(each) & self.rule.parameters.keys() for each in conditions):
+            body.append(LAYER)
+        told = ["counts[RULE_FAILED] = before  # judged, it counts itself", "return np.int64(1)"]
+        body.append(f"for step in range({max(len(self.rule.steps), 1)}):")
+        for each in sorted(conditions, key=self._names.cost):
+            body += [f"    if not {self._names.lazily(each)} and counts[RULE_FAILED] == before:", "        continue"]
+        return function("_quick", QUICK, self.entered(*body, *("    " + line for line in told), "return np.int64(0)"))
 
     def judge_at_event(self) -> str:
         """The function of an immediate rule: at its events, at due times, and after loading."""
@@ -331,7 +309,7 @@ class Writer:
     def split(self, condition: Typed) -> tuple[tuple[Typed, ...], tuple[Typed, ...]]:
         """Return the parts of a condition that need no row of the rule, and those that do."""
         parts = condition.conjuncts
-        needs_row = {each for each in parts if ROW_NAMES & self._needed(each)}
+        needs_row = {each for each in parts if ROW_NAMES & self._names.needed(each)}
         return tuple(p for p in parts if p not in needs_row), tuple(p for p in parts if p in needs_row)
 
     def end_at_event(self, name: str = "_end") -> str:
@@ -384,7 +362,7 @@ class Writer:
         lines = ["ends = 0"]
         for i, resolution in enumerate(self.rule.resolutions, 1):
             when = resolution.when.code
-            if "kept" in self._needed(resolution.when):  # what is kept of an episode that is over says nothing
+            if "kept" in self._names.needed(resolution.when):  # what is kept of an episode that is over says nothing
                 when = f"pool[row, EPISODE_BITS] & OPEN != 0 and {when}"
             lines += [f"{'if' if i == 1 else 'elif'} {when}:", f"    ends = {i}"]
         return lines

@@ -304,6 +304,10 @@ def hour_sum(st: Any, s: Any, first: Any, last: Any) -> Any:
     """Return the charge of the local hours first..last, both included, as far as they are kept."""
     newest = np.int64(st[s, NEWEST_HOUR])
     total = np.int64(0)
+    if first <= newest - HOURLY_HOURS + 1 and last >= newest:  # all that is kept: most questions at an event
+        for word in range(HOURS, HOURS + HOURLY_HOURS):
+            total += st[s, word]
+        return total
     for hour in range(max(first, newest - HOURLY_HOURS + 1), min(last, newest) + 1):
         total += st[s, HOURS + hour % HOURLY_HOURS]
     return total

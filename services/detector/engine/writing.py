@@ -27,6 +27,13 @@ def _ratio(a, b):
 
 
 @kernel
+def _sure(counts, x):
+    if not np.isfinite(x):
+        counts[RULE_FAILED] += 1
+    return x
+
+
+@kernel
 def _bits(x):
     count = 0
     while x:

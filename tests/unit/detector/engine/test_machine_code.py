@@ -112,14 +112,35 @@ def test_a_rule_is_the_same_code_in_every_rule_set() -> None:
     assert alone.hooks[hooks.GENERAL, hooks.END] != together.hooks[hooks.GENERAL, hooks.END]  # one has a risk card
 
 
+def quick_of(*changes: tuple[str, str], rule: str = "an4") -> str:
+    """The text of what an event asks a changed rule first."""
+    text = shipped_documents()[f"rules/{rule}.yaml"]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    changed = compile_rule_set({f"{rule}.yaml": text}, "changed@1").rules[0]
+    return rule_text(changed).split("def _quick")[1].split("@kernel")[0]
+
+
 def test_events_ask_cheap_conditions_first_and_compute_only_what_these_leave() -> None:
-    text = shipped_documents()["rules/an4.yaml"].replace(
-        "balance_fen < limit AND NOT auto_pay", "mean_daily_charge > 5 AND NOT auto_pay"
+    quick = quick_of(("balance_fen < limit AND NOT auto_pay", "mean_daily_charge > 5 AND NOT auto_pay"))
+    assert quick.index("AUTO_PAY") < quick.index("continue") < quick.index("day_sum")
+    assert "GREATEST" not in quick
+    assert "max(" not in quick
+
+
+def test_parts_of_a_condition_are_asked_in_the_order_of_their_cost_at_every_depth() -> None:
+    quick = quick_of(
+        ("balance_fen < limit AND NOT auto_pay", "mean_daily_charge > 5 OR balance_fen < 7 AND NOT auto_pay")
     )
-    changed = compile_rule_set({"an4.yaml": text}, "changed@1").rules[0]
-    quick = rule_text(changed).split("def _quick")[1].split("@kernel")[0]
-    assert quick.index("AUTO_PAY") < quick.index("return np.int64(0)") < quick.index("day_sum")
-    assert "f_limit" not in quick
+    assert quick.index("AUTO_PAY") < quick.index("day_sum")
+
+
+def test_a_choice_is_one_condition_whatever_its_last_branch_joins() -> None:
+    choice = "CASE WHEN auto_pay THEN balance_fen < 5 ELSE balance_fen < limit AND balance_fen < floor END"
+    quick = quick_of(("balance_fen < limit AND NOT auto_pay", choice))
+    assert quick.count("continue") == 1
+    assert " if (st[s, FLAGS] & AUTO_PAY != 0) else " in quick
 
 
 def test_room_for_findings_follows_from_the_rules() -> None:
