@@ -19,9 +19,9 @@ from services.detector.errors import DetectorError
 from services.detector.fatal import die
 from services.detector.outbox import Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
-from services.detector.ports import Engine
+from services.detector.ports import Applied, Engine
 from services.detector.settings import GROUP
-from services.detector.shard import CUSTOMERS_TOPIC, MOMENTS_TOPIC, LastTurn, Shard, moment_record
+from services.detector.shard import CUSTOMERS_TOPIC, MOMENTS_BULK_TOPIC, MOMENTS_TOPIC, LastTurn, Shard, moment_record
 from services.detector.state_log import StateLog
 from services.detector.state_records import STATE_TOPIC
 from services.detector.stored.sources import LogSource, Part, SourceTorn
@@ -160,14 +160,20 @@ class Rebuild:
 
     def _apply(self, shard: Shard, chunk: DecodedChunk, *, is_quiet: bool) -> None:
         partition = shard.partition
-        found = list(partition.apply(chunk, self._rules).moments)
+        found = [partition.apply(chunk, self._rules)]
         while partition.sweep_pending:
-            found += partition.sweep(_SWEEP_SLICE).moments
+            found.append(partition.sweep(_SWEEP_SLICE))
         if not is_quiet:
-            shard.outbox.put(MOMENTS_TOPIC, shard.number, [moment_record(each) for each in found])
+            for applied in found:
+                self._publish(shard, applied)
             copies = [OutRecord(key, value, [("log_offset", b"%d" % offset)]) for key, value, offset in chunk.customers]
             shard.outbox.put(CUSTOMERS_TOPIC, shard.number, copies)
-            self._published += len(found)
+
+    def _publish(self, shard: Shard, applied: Applied) -> None:
+        for moment in applied.moments:
+            topic = MOMENTS_BULK_TOPIC if moment["rule_id"] in applied.bulk else MOMENTS_TOPIC
+            shard.outbox.put(topic, shard.number, [moment_record(moment)])
+        self._published += len(applied.moments)
 
     async def _last_turn(self, number: int) -> LastTurn | None:
         """Return where the state topic is, so that the new turn comes after all that is there."""
