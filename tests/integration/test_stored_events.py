@@ -61,7 +61,7 @@ def lived(kafka: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Kafka
 @pytest.fixture(scope="module")
 def wanted(lived: KafkaServer) -> set[str]:
     """The moments of the live run, as lines have them."""
-    topics = (read_topic(lived.bootstrap, MOMENTS), read_topic(lived.bootstrap, "kairos.moments-bulk.v1"))
+    topics = (read_topic(lived.bootstrap, MOMENTS), read_topic(lived.bootstrap, MOMENTS_BULK))
     moments = [decode(record.value).record for topic in topics for each in topic.values() for record in each]
     assert {"AN1", "AN4", "NS2"} <= {moment["rule_id"] for moment in moments}
     return {_canonical(moment_fields(moment)) for moment in moments}
