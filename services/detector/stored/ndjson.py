@@ -26,6 +26,7 @@ from services.detector.stored.frames import LOG_KINDS, frame_of
 from services.detector.stored.rows import Row, blocks_of, files_of, kind_of
 
 TICK: Final = "tick"
+CUSTOMER: Final = "customer"
 _RULES: Final = DoorRules()
 _NOT_OURS: Final = ("phone", "phone_token", "phone_masked")
 """Fields of customer records that no rule uses; a number in clear goes no further than this module."""
@@ -106,6 +107,10 @@ class _Reader:
         fields = {name: each for name, each in value.items() if name not in _NOT_OURS}
         fields.pop("kind", None)
         ingested, history = fields.pop("ingested_at", None), fields.pop("history", is_history)
+        if is_history:
+            history = True
+        if is_history and default_kind == CUSTOMER:
+            fields = {"event_id": f"known-{self._line}", "occurred_at": EARLIEST_MS, "source": "customers", **fields}
         faults = _faults_of_log(ingested, history)
         record = VALIDATORS[kind].validate(fields, now_ms=LATEST_MS, rules=_RULES)
         if isinstance(record, Rejection):
@@ -168,10 +173,11 @@ def read_lines(
 ) -> Tables:  # fmt: skip
     """Read files of events. `customers` and `history` are the past: they come first. Raises OSError, ValueError.
 
-    A row without a kind has the one that its file is named for; of `customers`, customer.
+    A row without a kind has the one that its file is named for. `customers` may be a plain list of customers: what
+    makes a row an event (event_id, occurred_at, source) is filled in.
     """
     reader = _Reader(on_refused)
-    for files, kind, is_history in ((customers, "customer", True), (history, "", True), (paths, "", False)):
+    for files, kind, is_history in ((customers, CUSTOMER, True), (history, "", True), (paths, "", False)):
         for path in files_of(files):
             for block in blocks_of(path):
                 for number, row in block:

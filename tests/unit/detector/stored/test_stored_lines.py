@@ -81,6 +81,15 @@ def test_customers_come_first_and_need_no_kind(tmp_path: Path) -> None:
     assert tables.frames["customer"].get_column("history").to_list() == [True]
 
 
+def test_customers_may_be_a_plain_list(tmp_path: Path) -> None:
+    path = tmp_path / "list.ndjson"
+    path.write_text('{"customer_id": 7, "city": "NJ", "history": false}\n{"customer_id": 8, "city": "SZ"}\n')
+    frame = read_lines([], customers=[path], on_refused=print).frames["customer"]
+    assert frame.get_column("city").to_list() == ["NJ", "SZ"]
+    assert frame.get_column("history").all()
+    assert frame.get_column("event_id").n_unique() == 2
+
+
 def test_lines_with_control_records_stay_in_file_order(tmp_path: Path) -> None:
     tick = json.dumps({"kind": "tick", "now": AT, "rules_offset": 4}).encode()
     tables, _ = _read(tmp_path, _usage("b", ingested_at=AT + 5), tick, _usage("a"))
