@@ -28,7 +28,7 @@ from services.detector.engine.pages import Page, decode_page, encode_page
 from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
 from services.detector.engine.store import Store
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Changes whenever the same log could give other moments."""
 _MONTHS = calendars.months_of_days()
 _CASES_SPARE = 2 * BUFFER_ROWS
@@ -88,7 +88,8 @@ class Partition:
         applied, left = Applied(), customers_at_most
         self._counts[:] = 0
         while left > 0 and len(self._visits) and len(applied.moments) < _MOMENTS_OF_SLICE:
-            slots, since = self._visits.of_next(min(left, _STEP))
+            step = max(8, _STEP // max(1, len(self._visits) // 16))  # after an outage each has many visits to make
+            slots, since = self._visits.of_next(min(left, step))
             self._visit(slots, since, applied)
             self._visits.settle()
             left -= max(1, len(slots))
