@@ -121,6 +121,8 @@ class Worker:
             task.cancel()
         if self._tasks or self._turns:
             await asyncio.wait([*self._tasks, *self._turns.values()], timeout=2.0)
+        if self.rules_or_none is None:  # it was never open: what there is of it ends with the process
+            return
         await self.finish()
         await self.rules.close()
         await self._lag.close()
