@@ -28,9 +28,11 @@ from tests.reference.logs import (
     shipped,
     swept,
 )
+from tests.reference.rules.catalogue import CATALOGUE
 
 SEEDS = st.integers(0, 2**32 - 1)
-CALENDAR_RULES = ("AN7", "FT2", "SP1")
+IMMEDIATE_THINGS = {"balance", "line-status"}
+"""What decides whether SP1 finds arrears open, in the order of its arrival."""
 
 few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -147,17 +149,23 @@ def test_duplicates_within_reach_add_nothing(seed: int) -> None:
 @few
 @given(seed=SEEDS)
 def test_arrival_order_between_ticks_does_not_change_calendar_moments(seed: int) -> None:
-    """Within one customer and between two ticks; a duplicate memory's reach and the bounds of cases are not
-    exceeded."""
+    """Within one customer and between two ticks; a duplicate memory's reach and the bounds of cases are not exceeded.
+
+    Top contacts may depend on the order, so AN12 is judged by its shares alone.
+    """
     rng = random.Random(seed)
-    log = [e for e in random_log(seed, events=300, customers=4) if not _is_beyond_memory(e)]
+    left_out = IMMEDIATE_THINGS if rng.random() < 0.5 else set()
+    log = [without_contacts(e) for e in random_log(seed, events=400, customers=4, weeks=20) if not _is_beyond_memory(e)]
+    log = [entry for entry in log if entry[0] == "tick" or entry[1] not in left_out]
     shuffled: list[Entry] = []
     for is_tick, group in itertools.groupby(log, key=lambda entry: entry[0] == "tick"):
         entries = list(group)
         if not is_tick:
             rng.shuffle(entries)
         shuffled += entries
-    assert calendar_moments(shuffled) == calendar_moments(log)
+    rules = {rule.id for rule in CATALOGUE if rule.minute is not None and not rule.kinds}
+    rules -= set() if left_out else {"SP1"}
+    assert calendar_moments(shuffled, rules) == calendar_moments(log, rules)
 
 
 @few
@@ -173,9 +181,16 @@ def test_missed_ticks_are_caught_up_by_nominal_date(seed: int) -> None:
     assert timeless(at_once) == timeless(slowly)
 
 
-def calendar_moments(log: list[Entry]) -> Any:
-    moments = [m for m in run_engine(log)[0] if m["rule_id"] in CALENDAR_RULES and m["state"] == "RAISED"]
+def calendar_moments(log: list[Entry], rules: set[str]) -> Any:
+    moments = [m for m in run_engine(log)[0] if m["rule_id"] in rules and m["state"] == "RAISED"]
     return compared(moments)
+
+
+def without_contacts(entry: Entry) -> Entry:
+    """The entry, a call with nobody in particular."""
+    if entry[0] == "tick" or entry[1] != "usage":
+        return entry
+    return (*entry[:2], {**entry[2], "counterpart_key": None})
 
 
 def timeless(moments: list[dict[str, Any]]) -> Any:

@@ -221,7 +221,7 @@ def open_episode(st: Any, s: Any, pool: Any, meta: Any, row: Any, rule: Any, key
     set64(pool, row, EPISODE_EXPIRES, expires)
     set64(pool, row, EPISODE_DUE, due if due > now else np.int64(0))
     pool[row, EPISODE_COOL_DAY] = cool_day
-    pool[row, EPISODE_KEPT] = np.int32(min(kept, np.int64(INT32_MAX)))
+    pool[row, EPISODE_KEPT] = np.int32(max(min(kept, np.int64(INT32_MAX)), -np.int64(INT32_MAX)))
     pool[row, EPISODE_WATCH] = np.int32(watch)
     return row
 
