@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DAYS_KEPT = 42
 HOURS_KEPT = 24
-MONTHS_KEPT = 6
+MONTHS_KEPT = 5
 MOST = 2**31 - 1
 """Where a sum stops."""
 
