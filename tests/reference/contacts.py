@@ -29,13 +29,13 @@ class TopContacts:
     counters: list[Counter] = field(default_factory=lambda: [Counter() for _ in range(COUNTERS)])
 
     def take(self, record: Record, day: date) -> None:
-        """Count a call."""
+        """Count a call; any usage of a later month shrinks the counters first."""
+        self.shrink(month_of(day))
         is_on_a_network = record["counterpart_network"] in ("ON_NET", "OFF_NET")
         if record["service"] != "VOICE" or record["counterpart_key"] is None or not is_on_a_network:
             return
         if record["quantity"] <= 0:
             return
-        self.shrink(month_of(day))
         key, network = record["counterpart_key"] % 2**KEY_BITS, record["counterpart_network"]
         counter = next((each for each in self.counters if each.key == key), None)
         if counter is None:
