@@ -132,6 +132,14 @@ def _mean(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
     return Typed(f"(np.float64({code}) / np.float64({days // per}))", "number", unit)
 
 
+def _running_days(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
+    """{running_days: charge_fen, days: 1}: so many closed days, and the running one."""
+    only(given, "running_days", "days")
+    what, unit = _ring(given, "running_days", RINGS)
+    days = integer(given, "days", None, DAYS_MAX)
+    return Typed(f"np.float64(day_sum(st, s, {what}, day - {days}, day))", "number", unit)
+
+
 def _running_week(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
     only(given, "running_week")
     what, unit = _ring(given, "running_week", RINGS)
@@ -174,6 +182,7 @@ _AGGREGATES: Mapping[str, Aggregate] = {
     **bill_facts.AGGREGATES,
     "sum": _sum,
     "mean": _mean,
+    "running_days": _running_days,
     "running_week": _running_week,
     "charge_of_hours": _hours,
     "complaints_on_topic": _topic,
