@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def draw_peers(figures: Figures) -> Any:
     """CPU per event of each engine, on a logarithmic scale."""
     figure, axes = _axes(1)
-    names = list(figures)
+    names = sorted(figures, key=lambda name: not name.startswith("kairos"))
     values = [figures[name]["cpu_us_per_event_steady"] for name in names]
     colours = [_OURS if name.startswith("kairos") else _OTHERS for name in names]
     bars = axes[0].barh([name.replace("_", " ") for name in names], values, color=colours)
@@ -59,12 +59,19 @@ def draw_growth(figures: Figures) -> Any:
             (row[name], row["cpu_us_per_event_steady"]) for row in figures.values() if row.get("grows") == name
         )
         axis.plot([x for x, _ in points], [y for _, y in points], "o-", color=_OURS)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.25 * max((y for _, y in points), default=1.0))
         axis.set_xlabel(name)
-        if name == "customers":
-            axis.set_xscale("log")
+        axis.set_xticks([x for x, _ in points], [short(x) for x, _ in points])
     axes[0].set_ylabel("CPU per event, µs")
     return figure
+
+
+def short(number: int) -> str:
+    """A number for the tick of an axis."""
+    for size, letter in ((1_000_000, " M"), (1_000, " k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return str(number)
 
 
 def _axes(count: int) -> tuple[Any, list[Any]]:
