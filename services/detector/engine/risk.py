@@ -53,14 +53,6 @@ class Term:
     plain: bool = True
     attribute: str | None = None
 
-    def bin_of(self, value: float) -> Bin:
-        """Return the bin of an input; NaN = not known."""
-        if isnan(value):
-            return self.missing
-        if self.attribute is not None:
-            return self.bins[int(value) - 1] if value else self.missing
-        return self.bins[bisect_right(self.bounds, value)]
-
     def place_of(self, text: str | None) -> int:
         """Return the place of an attribute's bin: 0 = missing, 1 = the first."""
         if text is None:
@@ -103,7 +95,12 @@ class RiskCard:
 
     def score(self, inputs: list[float]) -> tuple[float, list[dict[str, Any]]]:
         """Return the score and the terms of moment.v1.avsc for one customer's inputs (NaN = not known)."""
-        bins = [term.bin_of(value) for term, value in zip(self.terms, inputs, strict=True)]
+        bins = []
+        for value, (bounds, of, missing, is_place) in zip(inputs, self._tables, strict=True):
+            if isnan(value) or (is_place and not value):
+                bins.append(missing)
+            else:
+                bins.append(of[int(value) - 1 if is_place else bisect_right(bounds, value)])
         key = tuple(map(id, bins))
         found = self._scored.get(key)
         if found is None:
@@ -114,6 +111,11 @@ class RiskCard:
                 self._scored.clear()
             self._scored[key] = found
         return found[0], list(found[1])
+
+    @cached_property
+    def _tables(self) -> tuple[tuple[list[float], tuple[Bin, ...], Bin, bool], ...]:
+        """What finds the bin of each term: bounds of numbers, or the bin's place where the value is one (0 = missing)."""
+        return tuple((term.bounds, term.bins, term.missing, term.attribute is not None) for term in self.terms)
 
     @cached_property
     def _scored(self) -> dict[tuple[int, ...], tuple[float, list[dict[str, Any]]]]:
