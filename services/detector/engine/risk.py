@@ -114,7 +114,7 @@ class RiskCard:
 
     @cached_property
     def _tables(self) -> tuple[tuple[list[float], tuple[Bin, ...], Bin, bool], ...]:
-        """What finds the bin of each term: bounds of numbers, or the bin's place where the value is one (0 = missing)."""
+        """What finds the bin of a value: bounds, or the value itself where it is the bin's place (0 = missing)."""
         return tuple((term.bounds, term.bins, term.missing, term.attribute is not None) for term in self.terms)
 
     @cached_property
