@@ -34,6 +34,7 @@ def check(kafka: KafkaServer, *detectors: rig.Detector, is_doubled: bool = False
     """All moments are there, none else, and the state is what the log gives; returns how many were repeated."""
     rig.wait_until_applied(kafka.bootstrap, 90, lambda: "\n".join(each.tail() for each in detectors))
     for detector in detectors:
+        detector.wait_until_ready(120)  # before that it may not have taken over its signals yet
         assert detector.stop() == 0, detector.tail()
     assert made_again(kafka) > 0 or is_doubled
     return compare(kafka).repeats

@@ -105,6 +105,7 @@ def test_brokers_that_restart_are_outlived(kafka: KafkaServer, tmp_path: Path) -
                     worker.start()
             rig.wait_until_applied(kafka.bootstrap, 90, lambda: "\n".join(each.tail() for each in workers))
         for worker in workers:
+            worker.wait_until_ready(120)  # before that it may not have taken over its signals yet
             assert worker.stop() == 0, worker.tail()
     compare(kafka)
 
