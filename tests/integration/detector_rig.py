@@ -224,7 +224,8 @@ class LifeFeed(Feed):
         order |= {"category": pick(("VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV")), "product": pick("abcd")}
         return [
             ("UsageEvent", {"service": "VOICE", "quantity": number(900), "counterpart_key": number(9) + 1,
-                            "counterpart_network": pick(("ON_NET", "OFF_NET")), "out_of_bundle_fen": number(900)}),
+                            "counterpart_network": pick(("ON_NET", "OFF_NET")), "charge_fen": 900,
+                            "out_of_bundle_fen": number(900)}),
             ("BillEvent", {"cycle": f"{months // 12}-{months % 12 + 1:02d}", "total_fen": number(30_000),
                            "plan_fee_fen": 5_800, "out_of_bundle_fen": number(9_000), "make_up_fen": number(300)}),
             ("ServiceOrderEvent", order | {"addon": pick((True, False)), "core": pick((True, False))}),

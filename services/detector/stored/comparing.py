@@ -30,8 +30,8 @@ class Comparison:
     """Takes moments of both sides as they come. What both found alike is counted and forgotten."""
 
     same: Counter[str] = field(default_factory=Counter)
-    _live: dict[Key, Moment] = field(default_factory=dict)
-    _draft: dict[Key, Moment] = field(default_factory=dict)
+    _live: dict[Key, list[Moment]] = field(default_factory=dict)
+    _draft: dict[Key, list[Moment]] = field(default_factory=dict)
 
     def take_live(self, moment: Moment) -> None:
         """A revision that the live rules found."""
@@ -41,14 +41,18 @@ class Comparison:
         """A revision that the draft found."""
         self._take(moment, self._draft, self._live)
 
-    def _take(self, moment: Moment, mine: dict[Key, Moment], theirs: dict[Key, Moment]) -> None:
+    def _take(self, moment: Moment, mine: dict[Key, list[Moment]], theirs: dict[Key, list[Moment]]) -> None:
+        """Look for the like of it; the same revision may come more than once, when what opened it was forgotten."""
         key = (moment["moment_id"], moment["revision"])
-        other = theirs.get(key)
-        if other is not None and not differing(moment, other):
+        others = theirs.get(key, [])
+        alike = next((at for at, other in enumerate(others) if not differing(moment, other)), None)
+        if alike is None:
+            mine.setdefault(key, []).append(moment)
+            return
+        self.same[moment["rule_id"]] += 1
+        del others[alike]
+        if not others:
             del theirs[key]
-            self.same[moment["rule_id"]] += 1
-        else:
-            mine[key] = moment
 
     def differences(self) -> Iterator[Difference]:
         """Yield what differs, customer by customer."""
@@ -69,9 +73,9 @@ def differing(one: Moment, other: Moment) -> list[str]:
     return [name for name in one if name not in _IGNORED and one[name] != other.get(name)]
 
 
-def _newest(moments: Mapping[Key, Moment]) -> dict[str, Moment]:
+def _newest(moments: Mapping[Key, list[Moment]]) -> dict[str, Moment]:
     found: dict[str, Moment] = {}
-    for (moment_id, revision), moment in moments.items():
+    for (moment_id, revision), revisions in moments.items():
         if moment_id not in found or found[moment_id]["revision"] < revision:
-            found[moment_id] = moment
+            found[moment_id] = revisions[-1]
     return found

@@ -42,6 +42,14 @@ def test_differences_are_by_customer_and_moment() -> None:
     assert told[1].fields == ("priority",)
 
 
+def test_a_revision_that_comes_twice_is_alike_twice() -> None:
+    found = Comparison()
+    for take in (found.take_live, found.take_live, found.take_draft, found.take_draft):
+        take(moment("m"))
+    assert found.same == {"AN4": 2}
+    assert list(found.differences()) == []
+
+
 def test_both_sides_begin_with_the_live_state() -> None:
     log = Log()
     log.tick(local(MONDAY, 8))
