@@ -14,6 +14,7 @@ import pytest
 from services.stack.kafka_server import KafkaMissing, KafkaServer, fetch_jars
 from services.stack.ports import free_ports
 from services.stack.postgres_server import PostgresServer
+from services.stack.process import ProcessFailed, last_lines
 from services.stack.topics import topic_plans
 from services.transport.kafka_admin import KafkaAdmin
 
@@ -49,13 +50,23 @@ def make_kafka(home: Path) -> KafkaServer:
     return KafkaServer(home, libs=libs, port=port, controller_port=controller_port, log=home / "kafka.log")
 
 
+def _wait_until_ready(server: KafkaServer | PostgresServer) -> None:
+    """Its folder is removed when it does not start, so the end of its log goes into the failure."""
+    try:
+        server.wait_until_ready()
+    except ProcessFailed as failed:
+        for line in last_lines(failed.log, 40):
+            failed.add_note(line)
+        raise
+
+
 @contextlib.contextmanager
 def running_kafka(home: Path, *, partitions: int = PARTITIONS) -> Iterator[KafkaServer]:
     """A fresh broker with all topics of schemas/topics.toml; its folder is removed afterwards."""
     server = make_kafka(home)
     try:
         server.start()
-        server.wait_until_ready()
+        _wait_until_ready(server)
         with KafkaAdmin(server.bootstrap) as admin:
             admin.create_topics(topic_plans(partitions))
             admin.committed_offsets("warm-up")  # makes the brokers' offsets topic, so that no test waits for it
@@ -71,7 +82,7 @@ def running_postgres(home: Path) -> Iterator[PostgresServer]:
     server = PostgresServer(home, port=free_ports(1)[0], log=home / "postgres.log", settings=DURABILITY_OFF)
     try:
         server.start()
-        server.wait_until_ready()
+        _wait_until_ready(server)
         yield server
     finally:
         server.stop()
