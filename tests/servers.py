@@ -63,10 +63,8 @@ def _wait_until_ready(server: KafkaServer | PostgresServer) -> None:
 @contextlib.contextmanager
 def running_kafka(home: Path, *, partitions: int = PARTITIONS) -> Iterator[KafkaServer]:
     """A fresh broker with all topics of schemas/topics.toml; its folder is removed afterwards."""
-    server = make_kafka(home)
+    server = _started_kafka(home)
     try:
-        server.start()
-        _wait_until_ready(server)
         with KafkaAdmin(server.bootstrap) as admin:
             admin.create_topics(topic_plans(partitions))
             admin.committed_offsets("warm-up")  # makes the brokers' offsets topic, so that no test waits for it
@@ -74,6 +72,22 @@ def running_kafka(home: Path, *, partitions: int = PARTITIONS) -> Iterator[Kafka
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _started_kafka(home: Path) -> KafkaServer:
+    """A broker that answers. Another test may take a free port before the broker does: once more then, on others."""
+    for is_last in (False, True):
+        server = make_kafka(home)
+        server.start()
+        try:
+            _wait_until_ready(server)
+        except ProcessFailed:
+            server.stop()
+            if is_last:
+                raise
+        else:
+            return server
+    raise AssertionError("unreachable")
 
 
 @contextlib.contextmanager

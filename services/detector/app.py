@@ -1,13 +1,14 @@
 """Composition root of a detector process: settings → worker, reader, health, watchdog."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn
 
 from services.clock import Clock
 from services.detector.chunks import install_raw_batches
@@ -23,6 +24,7 @@ from services.detector.worker import Worker
 from services.telemetry.health import Health, HealthServer
 from services.transport.errors import TransportError
 
+_LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 9.0  # after a signal; past it the process ends as it is, which loses nothing
 
 log = logging.getLogger(__name__)
@@ -30,14 +32,15 @@ log = logging.getLogger(__name__)
 
 def serve(settings: DetectorSettings, clock: Clock, *, partitions: Sequence[int] = ()) -> None:
     """Run a detector until a signal: in the group, or on fixed partitions. Returns or raises SystemExit."""
-    signal.signal(signal.SIGTERM, _leave)  # until the event loop takes over: nothing was begun, so nothing is to finish
     health = Health("detector", clock)
     preparing = ["the engine is being prepared; compiling its kernels for the first time takes a while"]
     health.add_ready("engine", lambda: preparing[0] if preparing else None)
     with HealthServer(health, host=settings.bind_host, port=settings.metrics_port) as server:
         log.info("detector.starting", extra={"metrics_port": server.port, "partitions": list(partitions) or "group"})
         owner = settings.instance_id or f"{socket.gethostname()}-{os.getpid()}"
-        worker = Worker(settings, engine_of(settings), clock, owner=owner)
+        with _leaving_at_once():
+            engine = engine_of(settings)
+        worker = Worker(settings, engine, clock, owner=owner)
         add_checks(health, worker)
         preparing.clear()
         try:
@@ -50,8 +53,36 @@ def serve(settings: DetectorSettings, clock: Clock, *, partitions: Sequence[int]
     log.info("detector.stopped")
 
 
-def _leave(*_: object) -> None:
-    raise SystemExit(0)
+@contextlib.contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """Within, a stop signal ends the process: nothing was begun, so nothing is to finish.
+
+    Waited for in a thread: the compiler keeps the main thread for many seconds, and loses what a handler raises in it.
+    """
+    stops, is_over = (signal.SIGTERM, signal.SIGINT), threading.Event()
+    for number in stops:  # from the end of this until the event loop takes over
+        signal.signal(number, _leave)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+
+    def wait() -> None:
+        while not is_over.is_set():
+            if signal.sigtimedwait(stops, _LOOK_SECONDS) is not None:
+                _leave()
+
+    thread = threading.Thread(target=wait, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+
+
+def _leave(*_: object) -> NoReturn:
+    log.info("detector.stopped")
+    logging.shutdown()
+    os._exit(0)
 
 
 def add_checks(health: Health, worker: Worker) -> None:

@@ -7,7 +7,7 @@ record never harms its neighbours: it becomes a `Poison` with its reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from schemas.events import HAND_OVER, TICK
 from schemas.limits import EARLIEST_MS, EVENT_BYTES_MAX
 from services.detector.engine import scan, walk, wire
 from services.detector.engine.layout import INT32_MAX, NAMED_SHIFT
+from services.detector.engine.rows import drop_rows
 from services.detector.log_records import LogRecord, LogRecords
 from services.detector.ports import RawRecord
 
@@ -45,11 +46,11 @@ TEXTS_OF_KIND = {
 """Payload columns whose texts findings tell, by kind."""
 
 
+_COLUMNS = ("kind", "offset", "customer", "occurred", "ingested", "history", "ident", "rank", "payload", "code")
 _ALLOWED = frozenset({*wire.RECORDS, HAND_OVER})
 
 
-@dataclass(frozen=True)
-class Poison:
+class Poison(NamedTuple):
     """A record that is no event and no tick; it goes to the dead letters as it came."""
 
     offset: int
@@ -175,8 +176,8 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
     profiles: list[list[int]] = []
     keep = status == wire.ACCEPTED
     ticks: list[tuple[int, Tick]] = []
-    for i in np.flatnonzero(~keep).tolist():
-        record = records[i]
+    left = np.flatnonzero(~keep)
+    for i, record in zip(left.tolist(), records.at(left), strict=True):
         try:
             name, fields = _decoded(record)
             if name == HAND_OVER:
@@ -200,10 +201,15 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
             chunk.customers.append((record.key, record.value, record.offset))
     if profiles:
         chunk.profiles = np.array(profiles, np.int64)
-    rows_before = np.cumsum(keep)
-    chunk.ticks = [Tick(t.offset, int(rows_before[i]), t.now_ms, t.rules_offset) for i, t in ticks]
-    for name in ("kind", "offset", "customer", "occurred", "ingested", "history", "ident", "rank", "payload", "code"):
-        setattr(chunk, name, np.ascontiguousarray(getattr(chunk, name)[keep]))
+    before = np.empty(len(records), np.int64)
+    chunk.offset = chunk.offset.copy()
+    n = drop_rows(
+        keep, chunk.kind, chunk.offset, chunk.customer, chunk.occurred, chunk.ingested, chunk.history, chunk.ident,
+        chunk.rank, chunk.payload, chunk.code, before,
+    )  # fmt: skip
+    for name in _COLUMNS:
+        setattr(chunk, name, getattr(chunk, name)[:n])
+    chunk.ticks = [Tick(t.offset, int(before[i]), t.now_ms, t.rules_offset) for i, t in ticks]
 
 
 def _decoded(record: LogRecord) -> tuple[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ log alone; reading, waiting and writing is the worker's.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -169,8 +170,8 @@ class Shard:
             metrics.CUSTOMER_COPIES_TOTAL.inc(len(copies))
         if chunk.poison:
             self.outbox.put(DEAD_LETTERS_TOPIC, 0, [dead_letter(self.number, each) for each in chunk.poison])
-            for each in chunk.poison:
-                metrics.DEAD_LETTERS_TOTAL.labels(reason=str(each.reason)).inc()
+            for reason, records in Counter(str(each.reason) for each in chunk.poison).items():
+                metrics.DEAD_LETTERS_TOTAL.labels(reason=reason).inc(records)
             log.warning(
                 "detector.dead_letters",
                 extra={"partition": self.number, "records": len(chunk.poison), "first_offset": chunk.poison[0].offset},
@@ -181,8 +182,8 @@ class Shard:
             moments = [each for each in applied.moments if (each["rule_id"] in applied.bulk) is is_bulk]
             if moments:
                 self.outbox.put(topic, self.number, [moment_record(each) for each in moments])
-            for moment in moments:
-                metrics.MOMENTS_TOTAL.labels(rule=moment["rule_id"], state=moment["state"]).inc()
+            for (rule, state), number in Counter((each["rule_id"], each["state"]) for each in moments).items():
+                metrics.MOMENTS_TOTAL.labels(rule=rule, state=state).inc(number)
         for what, number in applied.counts.items():
             metrics.count_engine(what, number)
 

@@ -245,7 +245,9 @@ class Worker:
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # noqa: BLE001  # outermost: a state that cannot be written ends the process
-            die(exc)
+            if not self.is_stopping:  # then the reader may be gone already; a restart goes on from the turn before
+                die(exc)
+            log.warning("detector.turn.left", extra={"partition": shard.number, "reason": repr(exc)})
 
     # ---- standing still --------------------------------------------------------------------------------------------
 
