@@ -1,0 +1,62 @@
+"""A turn that breaks off: it ends a worker that works, and is let go by one that stops."""
+
+from typing import Any, cast
+
+import pytest
+
+from services.clock import SystemClock
+from services.detector import worker as module
+from services.detector.settings import DetectorSettings
+from services.detector.shard import Shard
+from services.detector.worker import Worker
+
+
+class ReaderIsGone:
+    """A writer of turns whose commit finds the reader's loop closed."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    async def run(self) -> None:
+        raise RuntimeError("Event loop is closed")
+
+
+class Ended(Exception):
+    """The process would end now."""
+
+
+def end(why: BaseException) -> None:
+    raise Ended(why)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    monkeypatch.setattr(module, "TurnWriter", ReaderIsGone)
+    monkeypatch.setattr(module, "die", end)
+    worker = Worker(DetectorSettings(kafka_bootstrap="none:1"), cast(Any, None), SystemClock(), owner="test")
+    worker.attach(cast(Any, ReaderLike()))
+    worker._producer = worker._admin = cast(Any, None)
+    return worker
+
+
+class ReaderLike:
+    """What a worker asks of its reader here."""
+
+    async def commit(self) -> None:
+        pass
+
+
+async def test_a_turn_that_fails_ends_the_process(broken: Worker) -> None:
+    with pytest.raises(Ended):
+        await broken._write_turns(cast(Shard, ShardLike()))
+
+
+async def test_a_turn_that_fails_while_it_stops_is_let_go(broken: Worker) -> None:
+    broken.is_stopping = True
+    await broken._write_turns(cast(Shard, ShardLike()))
+
+
+class ShardLike:
+    """What is told of a partition."""
+
+    number = 3
