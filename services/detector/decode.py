@@ -7,6 +7,7 @@ record never harms its neighbours: it becomes a `Poison` with its reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,7 +177,10 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
     profiles: list[list[int]] = []
     keep = status == wire.ACCEPTED
     ticks: list[tuple[int, Tick]] = []
-    left = np.flatnonzero(~keep)
+    for refused, reason in wire.REFUSED.items():
+        at = np.flatnonzero(status == refused)
+        chunk.poison += [Poison(offset, key, value, reason) for offset, key, value, _ in records.at(at)]
+    left = np.flatnonzero((status == wire.ALONE) | (status == wire.IS_TICK))
     for i, record in zip(left.tolist(), records.at(left), strict=True):
         try:
             name, fields = _decoded(record)
@@ -201,6 +205,7 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
             chunk.customers.append((record.key, record.value, record.offset))
     if profiles:
         chunk.profiles = np.array(profiles, np.int64)
+    chunk.poison.sort(key=attrgetter("offset"))
     before = np.empty(len(records), np.int64)
     chunk.offset = chunk.offset.copy()
     n = drop_rows(

@@ -5,6 +5,7 @@ log alone; reading, waiting and writing is the worker's.
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ MOMENT = "kairos.moments.v1.Moment"
 DEAD_LETTER_BYTES_MAX = 990_000
 """Brokers take larger records than our producer may send. A longer undecodable one is cut, its key left out; its whole
 is in the log as long as that is kept."""
+
+WARNING_SECONDS = 1.0
+_TOPIC_HEADER = ("topic", EVENTS_TOPIC.encode())
+_KEY_PREFIX = EVENTS_TOPIC.encode() + b"/%d/"
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ class Shard:
         self.is_handed_over = last_turn is not None and last_turn.is_final  # to a newer engine: this one is done
         self.is_from_log_alone = last_turn is None and partition.next_offset == 0
         self._meter = meter
+        self._unwarned = 0  # dead letters
+        self._warns_from = 0.0
         self._is_seeking = True  # chunks that were fetched before the latest seek are passed over
 
     @property
@@ -170,12 +177,19 @@ class Shard:
             metrics.CUSTOMER_COPIES_TOTAL.inc(len(copies))
         if chunk.poison:
             self.outbox.put(DEAD_LETTERS_TOPIC, 0, [dead_letter(self.number, each) for each in chunk.poison])
-            for reason, records in Counter(str(each.reason) for each in chunk.poison).items():
+            for reason, records in Counter(each.reason for each in chunk.poison).items():
                 metrics.DEAD_LETTERS_TOTAL.labels(reason=reason).inc(records)
+            self._warn(chunk)
+
+    def _warn(self, chunk: DecodedChunk) -> None:
+        """One line a second is enough: what is left out here stands in the next, and in the metrics at once."""
+        self._unwarned += len(chunk.poison)
+        if time.monotonic() >= self._warns_from:
             log.warning(
                 "detector.dead_letters",
-                extra={"partition": self.number, "records": len(chunk.poison), "first_offset": chunk.poison[0].offset},
+                extra={"partition": self.number, "records": self._unwarned, "newest_offset": chunk.poison[-1].offset},
             )
+            self._unwarned, self._warns_from = 0, time.monotonic() + WARNING_SECONDS
 
     def _put_applied(self, applied: Applied) -> None:
         for topic, is_bulk in ((MOMENTS_TOPIC, False), (MOMENTS_BULK_TOPIC, True)):
@@ -195,19 +209,15 @@ def moment_record(moment: Moment) -> OutRecord:
 
 def dead_letter(partition: int, poison: Poison) -> OutRecord:
     """The raw bytes of an undecodable record, keyed by where it stands in the log; its own key in a header."""
-    headers = [
-        ("topic", EVENTS_TOPIC.encode()),
-        ("partition", b"%d" % partition),
-        ("offset", b"%d" % poison.offset),
-        ("reason", str(poison.reason).encode()),
-    ]
-    if poison.key is not None:
-        headers.append(("key", bytes(poison.key)))
-    value = None if poison.value is None else bytes(poison.value)
-    if len(value or b"") + len(poison.key or b"") > DEAD_LETTER_BYTES_MAX:
-        headers = [*headers[:4], ("cut_from_bytes", b"%d" % len(value or b""))]
+    at = b"%d" % poison.offset
+    headers = [_TOPIC_HEADER, ("partition", b"%d" % partition), ("offset", at), ("reason", poison.reason.encode())]
+    key, value = poison.key, poison.value
+    if len(value or b"") + len(key or b"") > DEAD_LETTER_BYTES_MAX:
+        headers.append(("cut_from_bytes", b"%d" % len(value or b"")))
         value = (value or b"")[:DEAD_LETTER_BYTES_MAX]
-    return OutRecord(f"{EVENTS_TOPIC}/{partition}/{poison.offset}".encode(), value, headers)
+    elif key is not None:
+        headers.append(("key", key))
+    return OutRecord(_KEY_PREFIX % partition + at, value, headers)
 
 
 def _first_hole(records: Sequence[RawRecord]) -> int:

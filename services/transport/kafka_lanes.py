@@ -58,8 +58,8 @@ def checked_size(topic: str, records: Sequence[OutRecord]) -> int:
     total = 0
     for key, value, headers in records:
         size = _RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")
-        if headers:
-            size += sum(_HEADER_OVERHEAD_BYTES + len(name) + len(text) for name, text in headers)
+        for name, text in headers:
+            size += _HEADER_OVERHEAD_BYTES + len(name) + len(text)
         if size > RECORD_BYTES_MAX:
             raise RecordTooLarge(topic, size_bytes=size, limit_bytes=RECORD_BYTES_MAX)
         total += size

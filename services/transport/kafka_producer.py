@@ -217,7 +217,15 @@ class KafkaProducer:
             before, index, records = count, call.next_index, call.records
             while index < len(records):
                 key, value, headers = records[index]
-                if append(timestamp=now_ms, key=key, value=value, headers=list(headers)) is None:
+                if (
+                    append(
+                        timestamp=now_ms,
+                        key=key,
+                        value=value,
+                        headers=headers if type(headers) is list else list(headers),
+                    )
+                    is None
+                ):
                     break
                 index += 1
             count += index - call.next_index

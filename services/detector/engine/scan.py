@@ -20,7 +20,8 @@ _HIGH_BITS = -0x7F7F7F7F7F7F7F80
 
 @inlined
 def varint(p: Any, end: Any) -> Any:
-    """Return the zigzag number at p and where it ends; 0 there when it is cut off or not in its shortest form."""
+    """Return the zigzag number at p and where it ends; 0 there when there is none: 1 then tells that it is cut off, 0
+    that it is not in its shortest form."""
     v = np.uint64(0)
     shift = np.uint64(0)
     while p < end:
@@ -36,7 +37,7 @@ def varint(p: Any, end: Any) -> Any:
         shift += np.uint64(7)
         if shift > 63:
             return np.int64(0), np.int64(0)
-    return np.int64(0), np.int64(0)
+    return np.int64(1), np.int64(0)
 
 
 @inlined

@@ -47,13 +47,21 @@ def read_records(data, spans, of_schema, known_texts, status, kind, customer, oc
         start = bytes_at + spans[i, VALUE]
         end = bytes_at + spans[i, VALUE_END]
         found = np.int64(-1)
-        if spans[i, VALUE] >= 0 and end - start >= 6 and byte_at(start) == 0:
+        if spans[i, VALUE] < 0:
+            status[i] = ALONE
+        elif end - start < 5:
+            status[i] = SHORT_FRAME
+        elif byte_at(start) != 0:
+            status[i] = UNFRAMED
+        else:
             schema_id = (
                 byte_at(start + 1) << 24 | byte_at(start + 2) << 16 | byte_at(start + 3) << 8 | byte_at(start + 4)
             )
-            program = np.int64(of_schema[schema_id]) if schema_id < of_schema.size else np.int64(-1)
+            program = np.int64(of_schema[schema_id]) if schema_id < of_schema.size else np.int64(-2)
+            status[i] = UNKNOWN_SCHEMA if program == -2 else ALONE
             if program >= 0:
                 found = _body(program, bytes_at, start + 5, end, i, known_texts.size, columns_at)
+                status[i] = CUT_OFF if found == -2 else ALONE
         if found == TICK:
             status[i] = IS_TICK
             others += 1
@@ -64,7 +72,6 @@ def read_records(data, spans, of_schema, known_texts, status, kind, customer, oc
             kind[i] = found
             status[i] = ACCEPTED
         else:
-            status[i] = ALONE
             others += 1
     return others
 '''
@@ -92,7 +99,8 @@ def _alone(program: Program) -> int:
 
 
 class _Writer:
-    """Writes the function that reads the bodies of one schema; it returns the kind, or -1: to be read alone."""
+    """Writes the function that reads the bodies of one schema; it returns the kind, or -1: to be read alone, or -2: all
+    is well up to its end, but that is too early."""
 
     def __init__(self, number: int, program: Program) -> None:
         self._number = number
@@ -117,15 +125,16 @@ class _Writer:
 
     def _step(self, name: str, step: Step) -> None:
         if step.type == wire.BOOLEAN:
-            self._add("if p >= end or byte_at(p) > 1:", "    return -1", f"{name} = byte_at(p)", "p += 1")
+            self._byte("byte_at(p) > 1")
+            self._add(f"{name} = byte_at(p)", "p += 1")
         elif step.type == wire.ENUM:
             assert 2 * step.bound <= 128, f"{step.name} has too many symbols"
-            self._add(f"if p >= end or byte_at(p) & 1 != 0 or byte_at(p) >= {2 * step.bound}:", "    return -1")
+            self._byte(f"byte_at(p) & 1 != 0 or byte_at(p) >= {2 * step.bound}")
             self._add(f"{name} = byte_at(p) >> 1", "p += 1")
         elif step.type == wire.TEXTS:
             self._add(f"{name}, p = texts_bits(p, end, known_texts, texts_known)", "if p == 0:", "    return -1")
         elif step.type in (wire.NULL_LONG, wire.NULL_TEXT):
-            self._add("if p >= end or byte_at(p) & 253 != 0:", "    return -1")
+            self._byte("byte_at(p) & 253 != 0")
             self._add(f"{name} = np.int64(0)", "p += 1", "if byte_at(p - 1) != 0:")
             outer, self._lines = self._lines, []
             self._value(name, step, is_text=step.type == wire.NULL_TEXT)
@@ -134,14 +143,19 @@ class _Writer:
             self._value(name, step, is_text=step.type == wire.TEXT)
         self._put(name, step)
 
+    def _byte(self, wrong: str) -> None:
+        """There must be a byte, and not a wrong one."""
+        self._add("if p >= end:", "    return -2", f"if {wrong}:", "    return -1")
+
     def _value(self, name: str, step: Step, *, is_text: bool) -> None:
-        self._add(f"{name}, p = varint(p, end)", "if p == 0:", "    return -1")
+        self._add(f"{name}, p = varint(p, end)", "if p == 0:", f"    return -1 - {name}")
         if not is_text:
             if step.bound == wire.INT_BITS:
                 self._add(f"if {name} > INT32_MAX or {name} < -INT32_MAX - 1:", "    return -1")
             return
         self._add(f"{name}_end = p + {name}")
-        self._add(f"if {name} < 0 or {name} > TEXT_BYTES_MAX or {name}_end > end:", "    return -1")
+        self._add(f"if {name} < 0 or {name} > TEXT_BYTES_MAX:", "    return -1")
+        self._add(f"if {name}_end > end:", "    return -2")
         self._add(f"if not is_ascii(p, {name}_end):", "    return -1")
         self._add(f"{name}_start = p", f"p = {name}_end")
         if step.place < wire.TO_CODE:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from schemas.reasons import DecodeReason
 from schemas.registry import REGISTRY, Schema
 from services.detector.engine.scan import text_key
 
@@ -121,8 +122,14 @@ PLACES: Mapping[int, Mapping[str, tuple[int, int]]] = {
 KEYED_WITH_SOURCE, AS_CYCLE = 1, 2
 """Flags of texts: an id of its source; a month `YYYY-MM`, kept as months since 2000."""
 
-ACCEPTED, ALONE, IS_TICK = range(3)
-"""What the walk found: an event, a record to be read alone, a tick."""
+ACCEPTED, ALONE, IS_TICK, SHORT_FRAME, UNFRAMED, UNKNOWN_SCHEMA, CUT_OFF = range(7)
+"""What the walk found: an event, a record to be read alone, a tick, or one that nobody can read, and why."""
+REFUSED: Mapping[int, DecodeReason] = {
+    SHORT_FRAME: DecodeReason.TRUNCATED_FRAME,
+    UNFRAMED: DecodeReason.NOT_FRAMED,
+    UNKNOWN_SCHEMA: DecodeReason.UNKNOWN_SCHEMA_ID,
+    CUT_OFF: DecodeReason.TRUNCATED_BODY,
+}
 
 LATEST_MS = 4_102_444_800_000
 """2100-01-01: no event is younger."""
@@ -153,7 +160,7 @@ class Program:
 
 def make_programs() -> tuple[Program, ...]:
     """Return the programs of every locked schema that may be in the event log, by schema id."""
-    found = [(i, REGISTRY.by_id(i)) for i in sorted(REGISTRY.ids) if i < _SCHEMA_IDS]
+    found = [(i, REGISTRY.by_id(i)) for i in sorted(REGISTRY.ids)]
     return tuple(
         Program(schema_id, RECORDS[locked.name], _steps(RECORDS[locked.name], locked.schema))
         for schema_id, locked in found
@@ -173,8 +180,10 @@ def _steps(kind: int, schema: Schema) -> tuple[Step, ...]:
 
 
 def programs_by_schema() -> npt.NDArray[np.int32]:
-    """Return the place of each schema id in PROGRAMS; -1 = not of the event log."""
-    found = np.full(_SCHEMA_IDS, -1, np.int32)
+    """Return the place of each schema id in PROGRAMS; -1 = not of the event log, -2 = of nobody."""
+    assert max(REGISTRY.ids) < _SCHEMA_IDS, "higher ids are taken for unknown ones"
+    found = np.full(_SCHEMA_IDS, -2, np.int32)
+    found[list(REGISTRY.ids)] = -1
     for row, program in enumerate(PROGRAMS):
         found[program.schema_id] = row
     return found

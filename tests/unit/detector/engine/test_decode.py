@@ -147,7 +147,11 @@ def test_random_damage_never_raises_and_never_reads_what_the_codec_refuses() -> 
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         chunk = decode_chunk(0, [Raw(0, record.key, bytes(damaged))])
         refusal = refusal_of(bytes(damaged))
-        assert refusal is None or [p.reason for p in chunk.poison] == [refusal]
+        told = [p.reason for p in chunk.poison]
+        if told == ["truncated_body"]:  # the codec calls a text that is cut off invalid
+            assert refusal in ("truncated_body", "invalid_body")
+        else:
+            assert refusal is None or told == [refusal]
         assert len(chunk.poison) + chunk.events + len(chunk.ticks) == 1
 
 
