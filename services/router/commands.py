@@ -17,7 +17,6 @@ app = typer.Typer(
 )
 
 _HOME = timezone(timedelta(hours=8))
-_INSTANTS = ("waits_until", "occurred_at", "detected_at", "expires_at", "changed_at", "oldest_change")
 Language = Annotated[str, typer.Option("--language", "-l", help="zh or en.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 Dsn = Annotated[str, typer.Option("--dsn", help="PostgreSQL; default KAIROS_POSTGRES_DSN, then var/endpoints.json.")]

@@ -78,9 +78,6 @@ READY = frozenset(
 )
 """Pending only for want of a person: these rows are the backlog."""
 
-HANDED_OUT = frozenset({Reason.DISPATCHING, Reason.ON_CARD})
-"""On a card that the workbench has, or may have."""
-
 CONTACTED = frozenset({Reason.WORKED, Reason.SENT_BY_SMS, Reason.SENT_BY_SELF_SERVICE})
 """Final whatever revisions follow: the customer has been contacted about it."""
 

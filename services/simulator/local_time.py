@@ -4,7 +4,7 @@ Owns the conversions between local dates and UTC milliseconds. Kept apart from e
 must share no code with what it judges.
 """
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 LOCAL_ZONE = timezone(timedelta(hours=8))
 SECOND_MS = 1_000
@@ -32,11 +32,6 @@ def local_date(at_ms: int) -> date:
 def rfc3339(at_ms: int) -> str:
     """An instant as RFC 3339 text with the local offset, to the millisecond."""
     return local_datetime(at_ms).isoformat(timespec="milliseconds")
-
-
-def rfc3339_utc(at_ms: int) -> str:
-    """An instant as RFC 3339 text in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def monday_of(day: date) -> date:

@@ -35,7 +35,6 @@ NIGHT_SPEED = 30_000.0
 # The night is run through fast; what lies before and after it is jumped over.
 NIGHT_FROM, NIGHT_UNTIL = (20, 40), (8, 40)
 CALLS_SECONDS = 8.0
-SETTLE_SECONDS = 15.0
 # Killed among the background events; the others among the planted ones, when moments and tasks are under way.
 KILLED_EARLY = frozenset({"ingest", "detector", "kafka"})
 

@@ -88,10 +88,6 @@ class GuardedProcess:
     def name(self) -> str:
         return self.spec.name
 
-    @property
-    def guard_pid(self) -> int:
-        return self._guard.pid
-
     def poll(self) -> int | None:
         """The exit code when it has ended (negative: the signal), else None."""
         if self._exit is None:

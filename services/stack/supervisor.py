@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from services.stack.process import GuardedProcess, ProcessFailed, last_lines
+from services.stack.process import GuardedProcess, ProcessFailed
 
 TICK_SECONDS = 0.2
 START_TRIES = 3  # a process that ends so often before it was ever ready fails the whole start
@@ -197,8 +197,3 @@ class Supervisor:
         child.state = state
         child.since = time.monotonic()
         self._on_change(child)
-
-
-def log_tail(failed: ProcessFailed, count: int = 15) -> list[str]:
-    """The end of the log of a process that failed, indented for a report."""
-    return [f"    {line}" for line in last_lines(failed.log, count)]

@@ -181,12 +181,6 @@ class KafkaAdmin:
             found = self._client.list_partition_offsets(wanted, timeout_ms=self._timeout_ms)
         return max(int(result.timestamp) for result in found.values())
 
-    def group_lag(self, group: str) -> dict[tuple[str, int], int]:
-        """Records not yet committed by the group, for the partitions in which it has committed anything."""
-        committed = self.committed_offsets(group)
-        ends = self.end_offsets(sorted({topic for topic, _ in committed}))
-        return {at: max(0, ends[at] - offset) for at, offset in committed.items() if at in ends}
-
     def groups(self) -> list[str]:
         """Names of all consumer groups, sorted."""
         with self._mapped():
