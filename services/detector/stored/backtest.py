@@ -45,6 +45,7 @@ class Backtest:
         self.events: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.poison = 0
+        self.is_cut = False
         self._rules = rules
         self._span = span
         self._take = take
@@ -52,17 +53,20 @@ class Backtest:
     def run_log(
         self, chunks: Iterable[DecodedChunk], *, is_draft: bool, from_start: bool, on_chunk: Callable[[int], object]
     ) -> None:
-        """Apply a log with its own control records; beyond its end the clock goes on to the end of the span."""
+        """Apply a log with its own control records; beyond its end the clock goes on to the end of the span.
+
+        is_cut tells afterwards whether the log goes on beyond the span.
+        """
         until = self._span.until_ms
         for chunk in chunks:
-            read, is_cut = chunk.next_offset - chunk.first_offset, False
+            read = chunk.next_offset - chunk.first_offset
             if is_draft:
                 chunk = drafted(chunk, from_start=from_start)
             if until is not None:
-                chunk, is_cut = cut_at(chunk, until)
+                chunk, self.is_cut = cut_at(chunk, until)
             self.apply(chunk)
             on_chunk(read)
-            if is_cut:
+            if self.is_cut:
                 return
         now = self.partition.tick_now_ms
         if until is not None and now:

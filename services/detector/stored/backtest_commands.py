@@ -13,7 +13,7 @@ from services.detector.engine.errors import RuleError
 from services.detector.rules_files import SHIPPED, laid_over, read_documents
 
 _LOCAL_MIDNIGHT = "T00:00:00+08:00"
-EXIT_REFUSED, EXIT_UNAVAILABLE = 2, 3
+EXIT_NOTHING, EXIT_REFUSED, EXIT_UNAVAILABLE = 1, 2, 3
 
 RULES = typer.Option("--rules", help="Drafts: laid over what ships, by file name and rule id.", show_default=False)
 ONLY = typer.Option("--only", help="The files of --rules alone, without the shipped ones.")
@@ -71,23 +71,31 @@ def backtest(
     """
     from services.detector.stored.backtest import Span
     from services.detector.stored.capacity import Capacity
-    from services.detector.stored.jobs import EventFiles, run_lines, run_log
+    from services.detector.stored.jobs import EventFiles, NothingToRun, run_lines, run_log
+    from services.detector.stored.outputs import refuse_overwriting
     from services.detector.stored.progress import Teller
     from services.detector.stored.telling import show_result
     from services.transport.errors import TransportError
 
     started = time.monotonic()
-    rejects = rejects or out.with_name(f"{out.stem}.rejects.ndjson")
+    rejected = rejects or out.with_name(f"{out.stem}.rejects.ndjson")
     paths = [*(events or []), *(more or [])]
     try:
         span = Span(parse_instant(from_, "--from"), parse_instant(until, "--until"))
         capacity = Capacity(managers, contacts)
         source = log_source(paths, kafka=kafka, bootstrap=bootstrap)
+        refuse_overwriting(
+            {"--out": out, "--rejects": rejected},
+            {"--events": paths, "--customers": customers or [], "--history": history or [],
+             "--rules": [rules] if rules else []},
+        )  # fmt: skip
+        if rejects is None:
+            rejected.unlink(missing_ok=True)  # of an earlier run
         with Teller(quiet=as_json) as teller:
             if source is None:
                 compiled = draft_spec(rules, only=only, from_start=from_start).compiled()
                 files = EventFiles(paths, customers or [], history or [])
-                result = run_lines(files, compiled, span=span, out=out, rejects=rejects, tell=teller.tell)
+                result = run_lines(files, compiled, span=span, out=out, rejects=rejected, tell=teller.tell)
             elif customers or history:
                 raise ValueError("--customers and --history go with files of events; a log holds its own")
             else:
@@ -95,10 +103,12 @@ def backtest(
                 result = run_log(source, spec, span=span, out=out, jobs=jobs, tell=teller.tell)
     except TransportError as away:
         refuse(str(away), as_json=as_json, code=EXIT_UNAVAILABLE)
+    except NothingToRun as nothing:
+        refuse(str(nothing), as_json=as_json, code=EXIT_NOTHING)
     except _refusals() as fault:
         refuse(str(fault), as_json=as_json)
     show_result(
-        result, capacity, seconds=time.monotonic() - started, out=out, rejects=rejects if result.refused else None,
+        result, capacity, seconds=time.monotonic() - started, out=out, rejects=rejected if result.refused else None,
         as_json=as_json,
     )  # fmt: skip
 
@@ -168,7 +178,6 @@ def _refusals() -> tuple[type[Exception], ...]:
     from services.detector.engine.errors import RulesNotLoaded
     from services.detector.errors import DetectorError
     from services.detector.stored.archive_layout import ArchiveBroken
-    from services.detector.stored.jobs import NothingToRun
     from services.detector.stored.sources import SourceTorn
 
-    return (RuleError, ValueError, OSError, RulesNotLoaded, DetectorError, ArchiveBroken, NothingToRun, SourceTorn)
+    return (RuleError, ValueError, OSError, RulesNotLoaded, DetectorError, ArchiveBroken, SourceTorn)

@@ -19,8 +19,10 @@ from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
 from services.detector.stored.backtest import Backtest, Span
 from services.detector.stored.capacity import Tally
 from services.detector.stored.columns import windows
+from services.detector.stored.frames import LOG_KINDS
 from services.detector.stored.moment_lines import moment_line
 from services.detector.stored.ndjson import Refused, Tables, read_lines
+from services.detector.stored.rows import files_of
 from services.detector.stored.sources import LogSource, Part
 from services.detector.stored.ticking import DRAFT
 
@@ -66,6 +68,15 @@ class Result:
     tally: Tally = field(default_factory=Tally)
     clock_ms: int = 0
     apply_seconds: float = 0.0
+    after_until: Counter[str] = field(default_factory=Counter)
+    """What came after the end of the span and was left out: `events` of files, or `records` of a log."""
+    nothing_in: Sequence[Path] = ()
+    """Files and folders in which nothing was found."""
+
+    @property
+    def not_read(self) -> dict[str, int]:
+        """Lines of kinds that are no part of the event log."""
+        return {kind: count for kind, count in self.read.items() if kind not in LOG_KINDS}
 
     def add(self, run: Backtest) -> None:
         """Take over what one partition's run did."""
@@ -82,11 +93,12 @@ class Result:
         self.poison += other.poison
         self.customers += other.customers
         self.clock_ms = max(self.clock_ms, other.clock_ms)
+        self.after_until.update(other.after_until)
         self.tally.join(other.tally)
 
 
 class NothingToRun(Exception):
-    """The source has no event, and no time was given to run over."""
+    """There is no event, or none that is not history and no time to run over; said in a sentence for people."""
 
 
 class MomentFile:
@@ -130,6 +142,9 @@ def run_lines(
     result = Result()
     tables = _read(files, rejects, tell)
     result.read, result.refused, result.reasons = tables.read, tables.refused, tables.reasons
+    result.nothing_in = tables.nothing_in
+    if not tables.frames and tables.ticks is None:
+        raise NothingToRun(_nothing(files, result, rejects))
     started = time.monotonic()
     with MomentFile(out, result.tally) as file, _seldom_collected():
         run = Backtest(0, 0, rules, span=span, take=file.take)
@@ -147,8 +162,30 @@ def run_lines(
             first, last = _live_span(tables.frames, span)
             run.run_events(chunks, first_ms=first, last_ms=last, on_chunk=on_chunk)
         result.add(run)
+    known = sum(frame.height for frame in tables.frames.values())
+    result.after_until = +Counter(events=known - result.applied.total())
     result.apply_seconds = time.monotonic() - started
     return result
+
+
+def _nothing(files: EventFiles, result: Result, rejects: Path) -> str:
+    """Say where no event was found, and what was found in its place."""
+    why = [f"no event found in {', '.join(map(str, files.events))} / 未找到任何事件"]
+    why += [
+        f"{path} is neither an archive nor a folder with .ndjson, .jsonl, .parquet or .csv files"
+        for path in files.events
+        if path.is_dir() and not files_of([path])
+    ]
+    if result.refused:
+        why.append(f"{result.refused:,} lines were refused ({counted(result.reasons)}), see {rejects}")
+    if result.not_read:
+        why.append(f"the detector does not read: {counted(result.not_read)}")
+    return "; ".join(why)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return names with their counts, the most frequent first."""
+    return ", ".join(f"{name} {count:,}" for name, count in Counter(counts).most_common())
 
 
 @dataclass(frozen=True)
@@ -181,9 +218,14 @@ class RulesSpec:
 def run_log(
     source: LogSource, rules: RulesSpec, *, span: Span, out: Path, jobs: int, tell: Progress
 ) -> Result:  # fmt: skip
-    """Run over a log, its partitions one after the other or in so many processes. Raises SourceTorn, TransportError."""
+    """Run over a log, its partitions one after the other or in so many processes.
+
+    Raises NothingToRun, SourceTorn, TransportError.
+    """
     result, started = Result(), time.monotonic()
     parts = [part for part in source.parts() if part.next_offset > part.first_offset]
+    if not parts:
+        raise NothingToRun(f"no event found in {source.archive or source.bootstrap} / 未找到任何事件")
     total, done = sum(part.next_offset - part.first_offset for part in parts), 0
     files = {part.number: out.with_name(f".{out.name}.{part.number}") for part in parts}
 
@@ -205,7 +247,7 @@ def run_log(
                     result.join(each.result())
                     on_records(running[each].next_offset - running[each].first_offset)
         else:
-            compiled = rules.compiled() if parts else {}
+            compiled = rules.compiled()
             for part in parts:
                 result.join(_run_part(source, part, compiled, rules, span=span, out=files[part.number], on=on_records))
         _join_files(list(files.values()), out)
@@ -229,6 +271,8 @@ def _run_part(
     with MomentFile(out, result.tally) as file, _seldom_collected():
         run = Backtest(part.number, part.first_offset, compiled, span=span, take=file.take)
         run.run_log(source.chunks(part), is_draft=not rules.announced, from_start=rules.from_start, on_chunk=on)
+        if run.is_cut:
+            result.after_until["records"] = part.next_offset - run.partition.next_offset
         result.add(run)
     return result
 

@@ -65,6 +65,8 @@ class Tables:
     read: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    nothing_in: list[Path] = field(default_factory=list)
+    """Files and folders, as they were given, without a single event or control record."""
 
 
 class _Reader:
@@ -77,6 +79,11 @@ class _Reader:
         self._frames: dict[str, list[pl.DataFrame]] = {}
         self._ticks: list[tuple[int, int, int]] = []
         self._line = 0
+
+    @property
+    def found(self) -> int:
+        """Events and control records so far."""
+        return self.tables.read.total() + len(self._ticks)
 
     def take(self, file: str, number: int, row: Row, *, default_kind: str, is_history: bool) -> None:
         """Read one line, or one row of a table."""
@@ -178,12 +185,16 @@ def read_lines(
     """
     reader = _Reader(on_refused)
     for files, kind, is_history in ((customers, CUSTOMER, True), (history, "", True), (paths, "", False)):
-        for path in files_of(files):
-            for block in blocks_of(path):
-                for number, row in block:
-                    reader.take(str(path), number, row, default_kind=kind or kind_of(path), is_history=is_history)
-                reader.end_block()
-                on_rows(len(block))
+        for given in files:
+            before = reader.found
+            for path in files_of([given]):
+                for block in blocks_of(path):
+                    for number, row in block:
+                        reader.take(str(path), number, row, default_kind=kind or kind_of(path), is_history=is_history)
+                    reader.end_block()
+                    on_rows(len(block))
+            if reader.found == before:
+                reader.tables.nothing_in.append(given)
     return reader.finish()
 
 

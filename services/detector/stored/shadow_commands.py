@@ -40,6 +40,7 @@ def shadow(
     from services.detector.engine_binding import released_engine
     from services.detector.errors import DetectorError
     from services.detector.stored.comparing import Comparison
+    from services.detector.stored.outputs import refuse_overwriting
     from services.detector.stored.progress import Teller
     from services.detector.stored.shadow import Shadow
     from services.transport.errors import TransportError
@@ -48,6 +49,7 @@ def shadow(
     started = time.monotonic()
     try:
         seconds = parse_duration(duration)
+        refuse_overwriting({"--out": out}, {"--rules": [rules]})
         run = Shadow(
             bootstrap, released_engine(), draft_spec(rules, only=only, from_start=False).compiled(), comparison
         )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.detector.stored.capacity import Capacity, Fit, fit
-from services.detector.stored.jobs import Result
+from services.detector.stored.jobs import Result, counted
 
 _DAYS_SHOWN: Final = 31
 
@@ -37,15 +37,31 @@ def show_result(
         f"({events / max(seconds, 1e-9):,.0f}/s); {result.tally.rules.total():,} moments, "
         f"{result.tally.revisions:,} revisions in {out}",
         f"capacity: {capacity.managers:,} managers × {capacity.contacts_per_manager} = {capacity.contacts_a_day:,} "
-        f"contacts a day, {capacity.contacts_a_city:,} a city; {fitted.share:.1%} of the calls would have fitted",
+        f"contacts a day, {capacity.contacts_a_city:,} a city; {_share(fitted)}",
     ]
     if rejects is not None:
-        why = ", ".join(f"{reason} {count:,}" for reason, count in result.reasons.most_common())
-        lines.append(f"{result.refused:,} lines refused ({why}); see {rejects}")
+        lines.append(f"{result.refused:,} lines refused ({counted(result.reasons)}); see {rejects}")
     if result.poison:
         lines.append(f"{result.poison:,} records are undecodable")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+    for warning in warnings_of(result):
+        console.print(f"! {warning}", highlight=False, markup=False, soft_wrap=True, style="yellow")
+
+
+def warnings_of(result: Result) -> list[str]:
+    """What was left out, for those who look at the figures."""
+    found = []
+    if not result.applied.total():
+        found.append("no event was applied; only the clock ran / 未应用任何事件，仅时钟运行")
+    if result.nothing_in:
+        found.append(f"no event found in {', '.join(map(str, result.nothing_in))} / 其中未找到任何事件")
+    for what, count in result.after_until.items():
+        found.append(f"{count:,} {what} came after --until and were left out / --until 之后的 {count:,} 条未计入")
+    if result.not_read:
+        kinds = counted(result.not_read)
+        found.append(f"lines of kinds that the detector does not read were left out: {kinds} / 检测不读取，已略去")
+    return found
 
 
 def summary(
@@ -62,6 +78,9 @@ def summary(
         "refused_reasons": dict(result.reasons),
         "rejects_file": str(rejects) if rejects else None,
         "undecodable": result.poison,
+        "after_until": dict(result.after_until),
+        "not_read": result.not_read,
+        "warnings": warnings_of(result),
         "moments": tally.rules.total(),
         "revisions": tally.revisions,
         "per_rule": _sorted(tally.rules),
@@ -100,6 +119,12 @@ def _table(title: str, name: str, counts: Mapping[str, int], fitted: Fit) -> Tab
     for key in sorted(counts):
         table.add_row(key, f"{counts[key]:,}", f"{fitted.asked[name][key]:,}", f"{fitted.fitted[name][key]:,}")
     return table
+
+
+def _share(fitted: Fit) -> str:
+    if not fitted.asked["rule"].total():
+        return "no call was asked for / 无需外呼"
+    return f"{fitted.share:.1%} of the calls would have fitted"
 
 
 def _newest(days: Mapping[str, int]) -> Mapping[str, int]:

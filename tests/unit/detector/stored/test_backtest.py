@@ -128,6 +128,107 @@ def test_what_cannot_run_says_why(arguments: list[str]) -> None:
     assert json.loads(done.stdout)["ok"] is False
 
 
+def run_in(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Run a backtest that writes into a folder; return its exit code and its JSON object."""
+    done = CliRunner().invoke(app, ["backtest", "--out", str(folder / "moments.ndjson"), "--json", *arguments])
+    return done.exit_code, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--events", "ev.ndjson", "--out", "ev.ndjson"],
+        ["--events", "ev.ndjson", "--out", "folder/../ev.ndjson"],
+        ["--events", "ev.ndjson", "--out", "link.ndjson"],
+        ["--events", "folder", "--out", "folder/usage.ndjson"],
+        ["--events", "ev.ndjson", "--customers", "customer.csv", "--out", "customer.csv"],
+        ["--events", "ev.ndjson", "--history", "folder", "--rejects", "folder/usage.ndjson"],
+        ["--events", "ev.ndjson", "--rules", "draft", "--out", "draft/an4.yaml"],
+        ["--events", "ev.rejects.ndjson", "--out", "ev.ndjson"],
+        ["--events", "archive", "--out", "archive/events/part.parquet"],
+        ["--events", "ev.ndjson", "--out", "new.ndjson", "--rejects", "new.ndjson"],
+        ["--events", "ev.ndjson", "--out", "folder"],
+    ],
+    ids=["events", "by another way", "link", "in a folder", "customers", "rejects", "rules", "default rejects",
+         "archive", "one file", "folder"],
+)  # fmt: skip
+def test_a_backtest_never_overwrites_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    names = ["ev.ndjson", "ev.rejects.ndjson", "folder/usage.ndjson", "customer.csv", "draft/an4.yaml",
+             "archive/events/part.parquet", "archive/committed/0000/x.json"]  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    (tmp_path / "link.ndjson").symlink_to(tmp_path / "ev.ndjson")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["backtest", *arguments])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "请另选文件名" in done.stderr or "指向同一文件" in done.stderr or "不是普通文件" in done.stderr
+    assert [(tmp_path / name).read_text(encoding="utf-8") for name in names] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no event found in"),
+        ("nonsense\n", "1 lines were refused"),
+        ('{"kind": "contact", "event_id": "c", "customer_id": 7, "occurred_at": 1, "source": "x"}', "contact 1"),
+    ],
+    ids=["empty", "refused", "not read"],
+)
+def test_where_there_is_no_event_a_backtest_says_so(tmp_path: Path, text: str, why: str) -> None:
+    events = tmp_path / "events.ndjson"
+    events.write_text(text, encoding="utf-8")
+    code, said = run_in(tmp_path, "--events", str(events))
+    assert (code, said["ok"]) == (1, False)
+    assert f"no event found in {events}" in said["error"]
+    assert why in said["error"]
+    assert not (tmp_path / "moments.ndjson").exists()
+
+
+def test_a_folder_that_is_no_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "archiv").mkdir()
+    code, said = run_in(tmp_path, "--events", str(tmp_path / "archiv"))
+    assert code == 1
+    assert "neither an archive nor a folder with" in said["error"]
+
+
+def test_what_was_left_out_is_told(tmp_path: Path) -> None:
+    events, empty = tmp_path / "events.ndjson", tmp_path / "empty.ndjson"
+    contact = '{"kind": "contact", "event_id": "c", "customer_id": 7, "occurred_at": 1, "source": "x"}'
+    events.write_text(f"{lines_of(a_log().entries)}\n{contact}\n", encoding="utf-8")
+    empty.write_text("", encoding="utf-8")
+    code, said = run_in(tmp_path, "--events", str(events), str(empty), "--until", str(local(MONDAY, 9)))
+    assert (code, said["events"], said["after_until"], said["not_read"]) == (0, 2, {"events": 4}, {"contact": 1})
+    assert [text.split(" / ")[0] for text in said["warnings"]] == [
+        f"no event found in {empty}",
+        "4 events came after --until and were left out",
+        "lines of kinds that the detector does not read were left out: contact 1",
+    ]
+
+
+def test_an_end_before_all_events_is_told_and_no_share_of_no_calls(tmp_path: Path) -> None:
+    events, out = tmp_path / "events.ndjson", tmp_path / "moments.ndjson"
+    events.write_text(lines_of(a_log().entries), encoding="utf-8")
+    done = CliRunner().invoke(
+        app, ["backtest", "--events", str(events), "--until", "2020-01-01", "--out", str(out)], env={"COLUMNS": "200"}
+    )
+    assert done.exit_code == 0
+    assert "no event was applied" in done.stdout
+    assert "6 events came after --until" in done.stdout
+    assert "no call was asked for" in done.stdout
+    assert "%" not in done.stdout
+
+
+def test_refused_lines_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
+    events, rejects = tmp_path / "events.ndjson", tmp_path / "moments.rejects.ndjson"
+    for bad in ("nonsense\n", ""):
+        events.write_text(bad + lines_of(a_log().entries), encoding="utf-8")
+        code, said = run_in(tmp_path, "--events", str(events))
+        assert (code, said["refused"], rejects.exists()) == (0, len(bad[:1]), bool(bad))
+
+
 def test_a_clock_passes_a_long_silence_in_steps() -> None:
     clock = OwnClock(START, until_ms=START + 400 * 86_400_000)
     chunks = list(clock.advance(START + 400 * 86_400_000, chunk_of(0, 5, 5, {})))

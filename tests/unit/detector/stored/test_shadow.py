@@ -1,11 +1,14 @@
 """A draft beside live: what is alike is counted, what is not is told once per moment, customer by customer."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from services.detector.decode import decode_chunk
+from services.detector.rules_commands import app
 from services.detector.stored.comparing import CHANGED, ONLY_DRAFT, ONLY_LIVE, Comparison
 from services.detector.stored.shadow import beside
 from services.detector.stored.shadow_commands import parse_duration
@@ -77,3 +80,12 @@ def test_durations(text: str, seconds: float) -> None:
 def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="--for wants"):
         parse_duration(text)
+
+
+def test_a_shadow_never_overwrites_its_draft(tmp_path: Path) -> None:
+    draft = tmp_path / "an4.yaml"
+    draft.write_text("id: AN4", encoding="utf-8")
+    done = CliRunner().invoke(app, ["shadow", "--rules", str(tmp_path), "--out", str(draft)])
+    assert done.exit_code == 2
+    assert "would overwrite what --rules reads" in done.stderr
+    assert draft.read_text(encoding="utf-8") == "id: AN4"
