@@ -117,6 +117,7 @@ def _body(fitted: Fitted, form: str, companion: Companion) -> list[str]:
         f"base_log_odds: {_figure(card.base_log_odds)}",
         "fit:",
         f"  label: {_text(fitted.table.label_name)}",
+        f"  left: {json.dumps(fitted.table.left_value, ensure_ascii=False)}",
         f"  rows: {fitted.table.rows}",
         f"  churned: {int(fitted.table.label.sum())}",
         f"  folds: {len(validation.folds)}",

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +56,7 @@ def fit_command(
         rules=replace(FitRules(), terms_max=terms),
     )  # fmt: skip
     try:
+        _refuse_overwriting({"--out": out, "--report": report}, {"--data": data, "--with": companion})
         if form not in (WEIGHTED, PLAIN_SUM):
             raise BadOptions(f"--form is {WEIGHTED} or {PLAIN_SUM}, not {form!r}")
         beside = Companion() if companion is None else read_companion(companion)
@@ -91,7 +92,8 @@ def warnings_of(fitted: Fitted) -> list[Note]:
             )
         )
     if len(fitted.card.terms) < 3:
-        found.append(Note(f"the card has only {len(fitted.card.terms)} terms", "评分卡项数过少"))
+        terms = "1 term" if len(fitted.card.terms) == 1 else f"{len(fitted.card.terms)} terms"
+        found.append(Note(f"the card has only {terms}", "评分卡项数过少"))
     if not 0.5 < fitted.validation.slope < 1.5:
         found.append(
             Note(
@@ -109,6 +111,8 @@ def figures(fitted: Fitted) -> dict[str, Any]:
     return {
         "rows": fitted.table.rows,
         "churned": int(fitted.table.label.sum()),
+        "label": fitted.table.label_name,
+        "left_value": fitted.table.left_value,
         "auc": round(v.auc, 4),
         "auc_weighted": round(v.auc, 4),
         "auc_plain_sum": round(v.auc_plain, 4),
@@ -126,8 +130,10 @@ def _tell(fitted: Fitted, name: str, notes: list[Note], out: Path, report: Path)
     v, console = fitted.validation, Console()
     table = fitted.table
     console.print(
-        f"{table.rows:,} customers, {100 * table.base_rate:.1f} % left; {len(v.folds)} folds", highlight=False
-    )
+        f"{table.rows:,} customers, {100 * table.base_rate:.1f} % left 离网 ({table.label_name} = "
+        f"{table.left_value!r}); {len(v.folds)} folds",
+        highlight=False, markup=False,
+    )  # fmt: skip
     console.print(f"  weighted scorecard  AUC {v.auc:.4f}   Brier {v.brier:.4f}   KS {v.ks:.3f}", highlight=False)
     console.print(
         f"  plain sum           AUC {v.auc_plain:.4f}   before the cap {v.auc_plain_uncapped:.4f}", highlight=False
@@ -154,6 +160,23 @@ def _progress(steps: int) -> Iterator[Step]:
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("binning 分箱", total=steps)
         yield lambda name: bar.update(task, advance=1, description=f"{name[:24]:<24}")
+
+
+def _refuse_overwriting(outputs: Mapping[str, Path], inputs: Mapping[str, Path | None]) -> None:
+    """Raise BadOptions when the card or the report would replace what is read, or one another."""
+    places = [(option, path) for option, path in inputs.items() if path is not None]
+    for option, path in outputs.items():
+        for other, known in places:
+            if path.resolve() == known.resolve() or _are_one(path, known):
+                raise BadOptions(
+                    f"{option} and {other} are one file, {path}; name another / "
+                    f"{option} 与 {other} 指向同一文件，请另选文件名"
+                )
+        places.append((option, path))
+
+
+def _are_one(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _write(path: Path, text: str, as_json: bool) -> None:

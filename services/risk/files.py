@@ -1,7 +1,9 @@
 """Reads a file as cells: CSV in whatever separator and encoding, or Parquet. Everything becomes text."""
 
+import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +22,8 @@ def read_cells(path: Path) -> tuple[dict[str, list[str]], bool]:
     except OSError as exc:
         raise BadTable(f"{path} cannot be read: {exc.strerror or exc}") from exc
     if raw[:4] == b"PAR1":
-        return _cells(_parquet(path)), False
+        frame = _parquet(path)
+        return _cells(frame, frame.columns), False
     if raw[:2] in (b"PK", b"\xd0\xcf"):
         raise BadTable(f"{path} looks like a spreadsheet; save it as CSV (UTF-8) first")
     if raw[:2] == b"\x1f\x8b":
@@ -29,7 +32,8 @@ def read_cells(path: Path) -> tuple[dict[str, list[str]], bool]:
         raw = gzip.decompress(raw)
     text = _decoded(raw)
     separator = _separator(text)
-    return _cells(_csv(path, text, separator)), separator == ";"
+    frame = _csv(path, text, separator)
+    return _cells(frame, [name.replace('""', '"') for name in frame.columns]), separator == ";"
 
 
 def _parquet(path: Path) -> pl.DataFrame:
@@ -43,10 +47,28 @@ def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     try:
         frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
     except pl.exceptions.PolarsError as exc:
-        raise BadTable(f"{path} cannot be read as CSV: {_first_line(exc)}") from exc
+        raise BadTable(f"{path} cannot be read as CSV: {_fault_of(text, separator) or _first_line(exc)}") from exc
     if frame.width < 2:
         raise BadTable(f"{path} has only the column {frame.columns}; a header and two columns are wanted")
     return frame
+
+
+def _fault_of(text: str, separator: str) -> str:
+    """Say which line is the first that is no row, "" when none is found."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    width, line = 0, 1
+    try:
+        for row in rows:
+            width = width or len(row)
+            if len(row) > width:
+                return (
+                    f"line {line} has {len(row)} fields, the header {width}; a text with {separator!r} in it wants "
+                    f"quotes / 第 {line} 行有 {len(row)} 个字段，表头为 {width} 个"
+                )
+            line = rows.line_num + 1
+    except csv.Error as fault:
+        return f"line {line}: {fault} / 第 {line} 行的引号未正确闭合"
+    return ""
 
 
 def _decoded(raw: bytes) -> str:
@@ -69,12 +91,12 @@ def _separator(text: str) -> str:
     return max(_SEPARATORS, key=lambda each: (counts[each], -_SEPARATORS.index(each)))
 
 
-def _cells(frame: pl.DataFrame) -> dict[str, list[str]]:
+def _cells(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
     if frame.height == 0:
         raise BadTable("the file has a header and no rows")
     cells: dict[str, list[str]] = {}
-    for number, series in enumerate(frame.get_columns(), 1):
-        name = series.name.strip() or f"column {number}"
+    for number, (given, series) in enumerate(zip(names, frame.get_columns(), strict=True), 1):
+        name = given.strip() or f"column {number}"
         if series.dtype.is_nested() or series.dtype == pl.Binary or series.dtype == pl.Object:
             continue
         texts = series.cast(pl.String, strict=False).fill_null("")

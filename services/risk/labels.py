@@ -22,10 +22,11 @@ SMALLER_CLASS_FINE = 100
 
 @dataclass(frozen=True)
 class Label:
-    """rows: those with a label; churned: what it says of them."""
+    """rows: those with a label; churned: what it says of them; left: the value of who left, as the file has it."""
 
     rows: npt.NDArray[np.intp]
     churned: npt.NDArray[np.bool_]
+    left: str
     notes: tuple[Note, ...]
 
 
@@ -43,7 +44,8 @@ def read_label(cells: dict[str, list[str]], name: str, *, positive: str | None =
         left = _guessed(name, counts)
     rows = np.array([i for i, word in enumerate(words) if word not in _MISSING], np.intp)
     churned = np.array([words[i] == left for i in rows], np.bool_)
-    return Label(rows, churned, _checked(name, churned, len(words) - rows.size))
+    spellings = Counter(cells[name][i].strip() for i in rows[churned])
+    return Label(rows, churned, spellings.most_common(1)[0][0], _checked(name, churned, len(words) - rows.size))
 
 
 def _word(text: Any) -> str:

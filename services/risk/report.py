@@ -22,7 +22,7 @@ def report_html(fitted: Fitted, *, title: str, version: str, warnings: Sequence[
     notes = [*fitted.table.notes, *warnings]
     body = [
         f"<h1>离网风险评分卡 Risk scorecard: {escape(title)}</h1>",
-        f"<p>{escape(version)} · {escape(fitted.table.label_name)}</p>",
+        f"<p>{escape(version)} · 离网 left: {escape(fitted.table.label_name)} = {escape(fitted.table.left_value)}</p>",
         _figures(fitted),
         *(f'<div class="warn"><b>{escape(n.chinese)}</b><br>{escape(n.english)}</div>' for n in notes),
         _plots(fitted.validation),

@@ -87,11 +87,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Table:
-    """What a fit works on. label: True = left (churned)."""
+    """What a fit works on. label: True = left (churned), which the file tells by left_value in the label's column."""
 
     columns: tuple[Column, ...]
     label: npt.NDArray[np.bool_]
     label_name: str
+    left_value: str
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[Note, ...] = ()
 
@@ -156,7 +157,7 @@ def make_table(
         else:
             columns.append(found)
         notes += [note] if note else []
-    return Table(tuple(columns), churned, label_name, tuple(left_out), tuple(notes))
+    return Table(tuple(columns), churned, label_name, label.left, tuple(left_out), tuple(notes))
 
 
 def read_column(
@@ -182,6 +183,15 @@ def read_column(
     if not keep and _are_dates(distinct):
         why = Note("dates; make a number of them (such as days since) to use them", "日期列；请先换算成天数等数值")
         return LeftOut(name, why), None
+    if not keep and not decimal_comma and _has_decimal_commas(texts):
+        why = Note(
+            "numbers with a decimal comma are not read; write a decimal point, or separate the columns by semicolons",
+            "不支持小数逗号；请改用小数点，或以分号分隔各列",
+        )
+        shown = next(text for text in known if "," in text)
+        return LeftOut(name, why), Note(
+            f"{name} was left out ({shown!r}): {why.english}", f"已略去 {name}（{shown!r}）：{why.chinese}"
+        )
     if not keep and len(distinct) > max(NEAR_UNIQUE_LEAST, NEAR_UNIQUE_RATIO * len(known)):
         return LeftOut(name, Note("an id: nearly another text for every row", "标识列：几乎每行不同")), None
     if not keep and _ID_NAME.search(name) and len(distinct) > max(NEAR_UNIQUE_LEAST, 0.2 * len(known)):
@@ -227,6 +237,11 @@ def _as_numbers(texts: list[str], *, decimal_comma: bool) -> tuple[Floats | None
     if known == 0 or sum(strays.values()) > STRAY_RATIO * (known + sum(strays.values())):
         return None, []
     return values, sorted(strays)
+
+
+def _has_decimal_commas(texts: list[str]) -> bool:
+    """True for texts that are no numbers as they stand, and all but strays are with a decimal comma."""
+    return _as_numbers(texts, decimal_comma=True)[0] is not None
 
 
 def _numbers(name: str, values: Floats) -> Column | LeftOut:

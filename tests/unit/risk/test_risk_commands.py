@@ -30,10 +30,14 @@ def run(table: Path, *options: str) -> tuple[int, str, str]:
 def test_a_fit_leaves_a_card_and_a_report(table: Path) -> None:
     code, said, _ = run(table, "--label", "left")
 
+    card, page = (table.with_name(name).read_text(encoding="utf-8") for name in ("card.yaml", "report.html"))
     assert code == 0
     assert "AUC" in said
-    assert table.with_name("card.yaml").read_text(encoding="utf-8").startswith("version: ")
-    assert "</html>" in table.with_name("report.html").read_text(encoding="utf-8")
+    assert "(left = 'yes')" in said
+    assert card.startswith("version: ")
+    assert '  left: "yes"\n' in card
+    assert "</html>" in page
+    assert "left = yes" in page
 
 
 def test_json_is_one_object_with_the_figures(table: Path) -> None:
@@ -45,6 +49,33 @@ def test_json_is_one_object_with_the_figures(table: Path) -> None:
     assert len(line["auc_of_folds"]) == 3
     assert line["auc"] > 0.7
     assert "age" in line["terms"]
+    assert (line["label"], line["left_value"]) == ("left", "yes")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--out", "people.csv"], ["--report", "people.csv"], ["--out", "link.yaml"], ["--report", "card.yaml"],
+     ["--with", "with.yaml", "--report", "with.yaml"]],
+    ids=["card", "report", "link", "one-file", "companion"],
+)  # fmt: skip
+def test_a_fit_never_overwrites_what_it_reads(table: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    monkeypatch.chdir(table.parent)
+    before = table.read_text(encoding="utf-8")
+    Path("link.yaml").symlink_to(table)
+    Path("with.yaml").write_text("terms: []", encoding="utf-8")
+    done = RUNNER.invoke(app, ["fit", "--data", "people.csv", "--label", "left", *options])
+
+    assert done.exit_code == 1
+    assert "请另选文件名" in done.stderr
+    assert table.read_text(encoding="utf-8") == before
+    assert Path("with.yaml").read_text(encoding="utf-8") == "terms: []"
+    assert not Path("card.yaml").exists()
+
+
+def test_one_term_is_one_term(table: Path) -> None:
+    _, said, _ = run(table, "--label", "left", "--json", "--terms", "1")
+
+    assert "the card has only 1 term" in json.loads(said)["warnings"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ def test_positive_makes_any_label_work() -> None:
     label = read_label({"x": ["red", "blue", "green"] * 30}, "x", positive="Red")
 
     assert label.churned.sum() == 30
+    assert label.left == "red"
+
+
+def test_the_value_of_those_who_left_is_told_as_the_file_has_it() -> None:
+    assert read_label({"x": [" True.", "TRUE", "True."] * 10 + ["False."] * 30}, "x").left == "True."
 
 
 def test_positive_that_no_row_has_is_refused() -> None:

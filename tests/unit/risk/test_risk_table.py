@@ -84,6 +84,17 @@ def test_columns_that_may_not_speak(name: str, texts: list[str], why: str) -> No
     assert why in found.why.english
 
 
+def test_decimal_commas_that_are_not_read_are_named_and_are_no_id() -> None:
+    texts = [f"{i},{i % 7}5" for i in range(ROWS)]
+    found, note = read_column("fee", texts)
+
+    assert isinstance(found, LeftOut)
+    assert "decimal comma are not read" in found.why.english
+    assert note is not None
+    assert "fee was left out ('0,05')" in note.english
+    assert isinstance(column(texts, "fee", decimal_comma=True), Numbers)
+
+
 def test_a_constant_with_gaps_may_speak() -> None:
     """What is missing for some may be the very thing."""
     assert isinstance(column(["x", ""] * 100), Texts)
@@ -156,6 +167,30 @@ def test_files_that_are_no_table_are_refused(tmp_path: Path, content: bytes, sai
     path.write_bytes(content)
     with pytest.raises(BadTable, match=said):
         read_cells(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("a,b\n1,2\n3,4,5\n6,7,8\n", "line 3 has 3 fields, the header 2"),
+     ('a,"b\nb"\n"x\ny",2\n\n3,4,5\n', "line 6 has 3 fields, the header 2"),
+     ('a,b\n1,2\n"3,4\n5,6\n', "line 3: unexpected end of data")],
+    ids=["long-row", "many-lines", "open-quote"],
+)  # fmt: skip
+def test_a_row_that_is_none_is_named_with_file_and_line(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(BadTable, match=said) as wrong:
+        read_cells(path)
+
+    assert str(path) in str(wrong.value)
+    assert "ragged" not in str(wrong.value)
+
+
+def test_doubled_quotes_in_a_header_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('"the ""new"" plan",left\n"a ""b""",yes\n', encoding="utf-8")
+
+    assert read_cells(path)[0] == {'the "new" plan': ['a "b"'], "left": ["yes"]}
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
