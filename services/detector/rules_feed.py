@@ -107,6 +107,8 @@ class RulesFeed:
             documents, version, effective_from_ms = _rule_set(record)
             compile_it = self._engine.compile_rule_set
             compiled = await asyncio.to_thread(compile_it, documents, version, effective_from_ms)
+        except (OSError, MemoryError):  # the fault of this machine, not of the rules: others go on by them
+            raise
         except Exception as fault:  # noqa: BLE001  # outermost: whatever a rule set does, it harms only itself
             self.refused[record.offset] = f"{key.decode(errors='replace')}: {fault}"
             metrics.RULE_ERRORS_TOTAL.inc()

@@ -104,15 +104,10 @@ class Worker:
             self._start(run())
 
     async def _time_guard(self) -> TimeGuard | None:
-        """The guard of a clock that nobody may move: it begins with the brokers' time."""
+        """The guard of a clock that nobody may move: it begins with the brokers' time, and not without."""
         if type(self._clock) is not SystemClock:
             return None
-        try:
-            believed_ms = await self._admin.broker_ms()
-        except TransportError as exc:
-            log.warning("detector.clock.not_compared", extra={"reason": str(exc)})
-            believed_ms = self._clock.real_ms()
-        return TimeGuard(believed_ms, counted_ms())
+        return TimeGuard(await self._retried(self._admin.broker_ms), counted_ms())
 
     async def close(self) -> None:
         """Stop the tasks, wait for outputs on their way, disconnect."""
@@ -283,9 +278,11 @@ class Worker:
         return [shard for shard in list(self._shards.values()) if shard.pause is why]
 
     async def _follow_rules(self) -> None:
-        """Let partitions go on that met a rule set before it was loaded."""
+        """Let partitions go on that met a rule set before it was loaded; one that is refused here will never be."""
         while True:
             for shard in self.paused(Pause.RULES):
+                if shard.awaited_rules in self.rules.refused:
+                    die(f"a rule set in force is refused by this release: {self.rules.refused[shard.awaited_rules]}")
                 if shard.awaited_rules < 0 or self.rules.has(shard.awaited_rules):
                     await self._resume(shard)
             await asyncio.sleep(_IDLE_SECONDS * 5)

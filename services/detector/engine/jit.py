@@ -6,7 +6,6 @@ anew and nothing else, and there is no code on disk that could be stale.
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import pickle
 import shutil
@@ -96,13 +95,13 @@ class _MachineCode(_Cache):
         """Return the compiled function for a signature; None when it must be compiled."""
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
+        rebuild: Any = CompileResult._rebuild
         try:
             found = pickle.loads(path.read_bytes())  # noqa: S301  # our own folder
             os.utime(path)
-        except (OSError, EOFError, pickle.UnpicklingError):
+            return rebuild(target_context, *found)
+        except Exception:  # noqa: BLE001  # a file may be damaged in any way: it is written anew
             return None
-        rebuild: Any = CompileResult._rebuild
-        return rebuild(target_context, *found)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function."""
@@ -111,8 +110,9 @@ class _MachineCode(_Cache):
         path = self._path(sig, data.codegen)
         part = path.with_suffix(f".{os.getpid()}.part")
         as_bytes: Any = dumps
-        part.write_bytes(as_bytes(data._reduce()))
-        part.replace(path)
+        with contextlib.suppress(OSError):  # a full disk costs the next start its time, no rule its validity
+            part.write_bytes(as_bytes(data._reduce()))
+            part.replace(path)
         drop_unused(CACHE, _FILES_KEPT)
 
     def enable(self) -> None:
@@ -171,15 +171,14 @@ def generated_module(name: str, text: str) -> ModuleType:
     full_name = f"kairos_{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if full_name in sys.modules:
         return sys.modules[full_name]
-    path = CACHE / f"{full_name}.py"
+    path = CACHE / f"{full_name}.py"  # to be read by people; what is run is the text
     if not path.exists():
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    spec = importlib.util.spec_from_file_location(full_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+        with contextlib.suppress(OSError):
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+    module = ModuleType(full_name)
+    module.__file__ = str(path)
     sys.modules[full_name] = module
-    spec.loader.exec_module(module)
+    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102  # written by this release
     return module

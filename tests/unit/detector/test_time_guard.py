@@ -44,6 +44,16 @@ def test_small_steps_are_taken() -> None:
     assert guard.reading(NOW + 4 * MINUTE, 0) == NOW + 4 * MINUTE
 
 
+@pytest.mark.parametrize("step", [4 * MINUTE, -4 * MINUTE])
+def test_steps_that_follow_each_other_add_up_to_a_jump(step: int) -> None:
+    guard = TimeGuard(NOW, 0)
+    assert guard.reading(NOW + step, 0) == NOW + step
+    assert guard.reading(NOW + 2 * step, 100) == NOW + step + 100
+    assert guard.doubt_ms == step - 100
+    hours = 8 * 60 * MINUTE  # later the first one is forgiven
+    assert guard.reading(NOW + 2 * step + hours, hours) == NOW + 2 * step + hours
+
+
 def test_a_machine_that_slept_is_believed() -> None:
     """The second clock counts on while a machine sleeps."""
     guard = TimeGuard(NOW, 0)

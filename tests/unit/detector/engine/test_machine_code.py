@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.detector.engine import calls, hooks
+from services.detector.engine import calls, hooks, jit
 from services.detector.engine.fingerprint import Indescribable, fingerprint
 from services.detector.engine.generate import rule_text
 from services.detector.engine.hooks import TooManyRules, findings_at_once, hooks_of
@@ -175,3 +175,24 @@ def test_files_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
         os.utime(file, (1_000_000 - age, 1_000_000 - age))
     drop_unused(tmp_path, 2)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["f0", "f1"]
+
+
+def _twice(x: Any) -> Any:
+    return x + x
+
+
+def test_code_that_cannot_be_kept_is_made_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that is full."""
+    monkeypatch.setattr(jit, "CACHE", tmp_path / "gone")
+    assert entry(_twice)(21) == 42
+    assert jit.generated_module("kept_nowhere", "ANSWER = 42").ANSWER == 42
+
+
+def test_kept_code_that_is_damaged_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "CACHE", tmp_path)
+    assert entry(_twice)(4) == 8
+    (kept,) = tmp_path.glob("*.nbc")
+    kept.write_bytes(kept.read_bytes()[:-9] + b"x" * 9)
+    assert entry(_twice)(5) == 10
+    kept.write_bytes(b"cos\nnothing\n.")
+    assert entry(_twice)(6) == 12
