@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.smoke.bench_promises import promise_lines
+
 HEAD = """# Benchmarks
 
-Figures of this very code with the command that measures each; each command renders this page anew, and `make bench`
-runs those that are done in minutes.
+Figures with the command that measures each, and the revision that it measured; each command renders this page anew,
+and `make bench` runs those that are done in minutes.
 Generators, brokers, database and services share one machine, so rates are a floor, and CPU per event tells more than
 events per second. Results as JSON: `var/bench/`.
 
@@ -17,7 +19,13 @@ events per second. Results as JSON: `var/bench/`.
 def render_page(results: Mapping[str, Mapping[str, Any]], *, plots: Mapping[str, Sequence[str]] | None = None) -> str:
     """The whole page; benchmarks without a result are left out. plots: per benchmark, their places beside the page."""
     drawn = plots or {}
-    return "\n".join([HEAD, *(section(result, drawn.get(result["name"], ())) for result in results.values())])
+    return "\n".join(
+        [
+            HEAD,
+            *promise_lines(results),
+            *(section(result, drawn.get(result["name"], ())) for result in results.values()),
+        ]
+    )
 
 
 def section(result: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
@@ -27,7 +35,7 @@ def section(result: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
         f"## {result['name']}: {result['about']}",
         "",
         f"`{result['command']}`, {result['measured_at'][:10]}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
-        f" {machine['processor']}, Python {machine['python']}",
+        f" {machine['processor']}, Python {machine['python']}" + revision(machine),
         "",
         *([result["notes"]] if result.get("notes") else []),
         *table(result["figures"]),
@@ -36,6 +44,11 @@ def section(result: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     for plot in plots:
         lines += [f"![{result['name']}]({plot})", ""]
     return "\n".join(lines)
+
+
+def revision(machine: Mapping[str, Any]) -> str:
+    """Which code was measured, where that is known."""
+    return f", at {machine['revision']}" if machine.get("revision") else ""
 
 
 def table(figures: Mapping[str, Any]) -> list[str]:
