@@ -151,12 +151,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a quarter of the events: figures are rough")
     parser.add_argument("--faults", default=",".join(fault.name for fault in FAULTS))
-    parser.add_argument("--events", type=int, default=0, help="default 2,000,000; quick: 500,000")
+    parser.add_argument("--events", type=int, default=0, help="default 4,000,000; quick: 500,000")
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--json", action="store_true", help="always so; for kairos bench")
     options = parser.parse_args(argv)
-    load = Load(options.customers, options.events or (500_000 if options.quick else 2_000_000), options.partitions)
+    load = Load(options.customers, options.events or (500_000 if options.quick else 4_000_000), options.partitions)
     wanted = {*BASES, *options.faults.split(",")}
     with running_broker(options.partitions) as broker:
         figures = {fault.name: measure(broker, load, fault) for fault in FAULTS if fault.name in wanted}
