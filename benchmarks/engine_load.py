@@ -93,15 +93,25 @@ def _chunk(offset: int, ids: Any, kind: int, at: int, payload: Any, code: int, p
     )
 
 
-def live(rng: random.Random, count: int, customers: int, since_ms: int) -> list[Entry]:
-    """Events of an hour: 90 % usage, 8 % balances, the rest of other kinds, customers in random order."""
-    return [_event(rng, customers, since_ms + number * 3_600_000 // count) for number in range(count)]
+MIXES: Mapping[str, Sequence[int]] = {
+    "a day": (91_900, 8_000, 20, 20, 60),
+    "crisis": (90_000, 8_000, 500, 500, 1_000),
+}
+"""How many events of each kind in 100,000. Of 300 million events a day, 20 are 60,000 complaints; in a crisis 25 times
+as many complain, so that one event in 200 makes a moment."""
 
 
-def _event(rng: random.Random, customers: int, at: int) -> Entry:
+def live(rng: random.Random, count: int, customers: int, since_ms: int, *, mix: str) -> list[Entry]:
+    """Events of an hour, customers in random order."""
+    kinds = rng.choices(_KINDS, MIXES[mix], k=count)
+    return [
+        _event(rng, kind, customers, since_ms + number * 3_600_000 // count) for number, kind in enumerate(kinds)
+    ]  # fmt: skip
+
+
+def _event(rng: random.Random, kind: str, customers: int, at: int) -> Entry:
     customer = rng.randrange(1, customers + 1)
     name = f"{rng.getrandbits(48):012x}"
-    kind = rng.choices(_KINDS, (900, 80, 5, 5, 10))[0]
     fields: Mapping[str, Any]
     if kind == "usage":
         record = "UsageEvent"

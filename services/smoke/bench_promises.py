@@ -34,7 +34,7 @@ _LIVE, _GROWTH = "detector-live", "detector-growth"
 PROMISES = (
     Promise("detector, one core: events/s", 1_000_000, _at("detector", "kairos", "events_per_second"), is_least=True),
     Promise("detector: CPU per event against Flink's", 0.25, _flink_ratio),
-    Promise("engine alone: events/s", 2_000_000, _at("engine", "events_per_second"), is_least=True),
+    Promise("engine alone: events/s", 2_000_000, _at("engine", "a day", "events_per_second"), is_least=True),
     Promise("two workers: CPU per event against one", 1.15, _at(_GROWTH, "two workers", "ratio_to_one_worker")),
     Promise("event to moment, 20,000 events/s: p50, ms", 30, _at(_LIVE, "quiet", "p50_ms")),
     Promise("event to moment, 20,000 events/s: p99, ms", 100, _at(_LIVE, "quiet", "p99_ms")),
