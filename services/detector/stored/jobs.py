@@ -4,6 +4,7 @@ import contextlib
 import gc
 import multiprocessing
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,8 +12,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
-
-import polars as pl
 
 from services.detector.engine.errors import RuleError
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
@@ -139,11 +138,20 @@ def run_lines(
     files: EventFiles, rules: Mapping[int, CompiledRuleSet], *, span: Span, out: Path, rejects: Path, tell: Progress
 ) -> Result:
     """Run over files of lines. Raises NothingToRun, OSError, ValueError."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".backtest-", dir=out.parent) as folder:
+        return _run_lines(files, rules, span=span, out=out, rejects=rejects, tell=tell, folder=Path(folder))
+
+
+def _run_lines(
+    files: EventFiles, rules: Mapping[int, CompiledRuleSet], *, span: Span, out: Path, rejects: Path, tell: Progress,
+    folder: Path,
+) -> Result:  # fmt: skip
     result = Result()
-    tables = _read(files, rejects, tell)
+    tables = _read(files, rejects, tell, folder)
     result.read, result.refused, result.reasons = tables.read, tables.refused, tables.reasons
     result.nothing_in = tables.nothing_in
-    if not tables.frames and tables.ticks is None:
+    if not tables.rows.rows and tables.ticks is None:
         raise NothingToRun(_nothing(files, result, rejects))
     started = time.monotonic()
     with MomentFile(out, result.tally) as file, _seldom_collected():
@@ -153,17 +161,20 @@ def run_lines(
         def on_chunk(events: int) -> None:
             nonlocal done
             done += events
-            tell("events", done, tables.next_offset)
+            tell("events", done, tables.rows.rows if tables.ticks is None else tables.lines + 1)
 
-        chunks = windows(0, 0, tables.next_offset, tables.frames, tables.ticks)
+        chunks = (
+            chunk
+            for each in tables.stretches()
+            for chunk in windows(0, each.first_offset, each.next_offset, each.frames, tables.ticks)
+        )
         if tables.ticks is not None:
             run.run_log(chunks, is_draft=True, from_start=False, on_chunk=on_chunk)
         else:
-            first, last = _live_span(tables.frames, span)
+            first, last = tables.rows.live_span or _given_span(span)
             run.run_events(chunks, first_ms=first, last_ms=last, on_chunk=on_chunk)
         result.add(run)
-    known = sum(frame.height for frame in tables.frames.values())
-    result.after_until = +Counter(events=known - result.applied.total())
+    result.after_until = +Counter(events=tables.rows.rows - result.applied.total())
     result.apply_seconds = time.monotonic() - started
     return result
 
@@ -286,7 +297,7 @@ def _join_files(parts: Sequence[Path], out: Path) -> None:
     joined.replace(out)
 
 
-def _read(files: EventFiles, rejects: Path, tell: Progress) -> Tables:
+def _read(files: EventFiles, rejects: Path, tell: Progress, folder: Path) -> Tables:
     done = 0
 
     def on_rows(count: int) -> None:
@@ -304,19 +315,13 @@ def _read(files: EventFiles, rejects: Path, tell: Progress) -> Tables:
             opened[0].write(refused.as_json() + "\n")
 
         return read_lines(
-            files.events, customers=files.customers, history=files.history, on_refused=refuse, on_rows=on_rows
-        )
+            files.events, customers=files.customers, history=files.history, on_refused=refuse, on_rows=on_rows,
+            folder=folder,
+        )  # fmt: skip
 
 
-def _live_span(frames: Mapping[str, pl.DataFrame], span: Span) -> tuple[int, int]:
-    """Return when the first and the last event that is no history was accepted; else the span that was asked for."""
-    bounds = []
-    for frame in frames.values():
-        live = frame.filter(~pl.col("history")).get_column("ingested_at").to_physical()
-        if live.len():
-            bounds.append((int(live.min()), int(live.max())))  # type: ignore[arg-type]  # numbers, not empty
-    if bounds:
-        return min(first for first, _ in bounds), max(last for _, last in bounds)
+def _given_span(span: Span) -> tuple[int, int]:
+    """Return the span that was asked for, where every event is history."""
     given = span.until_ms if span.from_ms is None else span.from_ms
     if given is None:
         raise NothingToRun("no event that is not history, and neither --from nor --until")

@@ -6,12 +6,11 @@ A line is an event as ingest takes it, with its `kind` and, if need be, `ingeste
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
 from schemas.events import KINDS
@@ -23,6 +22,7 @@ from schemas.limits import EARLIEST_MS
 from schemas.reasons import Reason
 from services.detector.engine.wire import LATEST_MS
 from services.detector.stored.frames import LOG_KINDS, frame_of
+from services.detector.stored.log_rows import HELD_ROWS, LogRows, Stretch
 from services.detector.stored.rows import Row, blocks_of, files_of, kind_of
 
 TICK: Final = "tick"
@@ -57,26 +57,29 @@ class Refused:
 
 @dataclass
 class Tables:
-    """What was read. frames: kind → table with `offset`, ascending; events of history come first, then by ingest."""
+    """What was read. ticks: control records by `offset`, None where there is none; lines: how many were read."""
 
-    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+    rows: LogRows
     ticks: pl.DataFrame | None = None
-    next_offset: int = 0
+    lines: int = 0
     read: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     nothing_in: list[Path] = field(default_factory=list)
     """Files and folders, as they were given, without a single event or control record."""
 
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield all events in log order, as many at a time as memory may hold."""
+        return self.rows.by_ingest() if self.ticks is None else self.rows.by_line(self.lines)
+
 
 class _Reader:
     """Collects rows per kind, and makes tables of them block by block."""
 
-    def __init__(self, on_refused: Callable[[Refused], object]) -> None:
-        self.tables = Tables()
+    def __init__(self, on_refused: Callable[[Refused], object], rows: LogRows) -> None:
+        self.tables = Tables(rows)
         self._on_refused = on_refused
         self._rows: dict[str, list[dict[str, Any]]] = {}
-        self._frames: dict[str, list[pl.DataFrame]] = {}
         self._ticks: list[tuple[int, int, int]] = []
         self._line = 0
 
@@ -154,36 +157,30 @@ class _Reader:
     def end_block(self) -> None:
         """Turn what was collected into columns, which take a tenth of the memory."""
         for kind, rows in self._rows.items():
-            self._frames.setdefault(kind, []).append(frame_of(LOG_KINDS[kind], rows, _SEQUENCE))
+            self.tables.rows.add(kind, frame_of(LOG_KINDS[kind], rows, _SEQUENCE))
         self._rows.clear()
+        self.tables.rows.end_block()
 
     def finish(self) -> Tables:
-        """Put everything in log order and number it."""
+        """Return what was read. Lines with control records are a log already: they stay as they are."""
         self.end_block()
-        frames = {kind: pl.concat(parts) for kind, parts in self._frames.items()}
         if self._ticks:
-            self._order_by_file(frames)
-        else:
-            _order_by_ingest(self.tables, frames)
+            self.tables.ticks = pl.DataFrame(self._ticks, schema=["offset", "now", "rules_offset"], orient="row")
+        self.tables.lines = self._line
         return self.tables
-
-    def _order_by_file(self, frames: Mapping[str, pl.DataFrame]) -> None:
-        """Lines with control records are a log already: they stay as they are."""
-        self.tables.frames = {kind: frame.rename({"line": "offset"}) for kind, frame in frames.items()}
-        self.tables.ticks = pl.DataFrame(self._ticks, schema=["offset", "now", "rules_offset"], orient="row")
-        self.tables.next_offset = self._line + 1
 
 
 def read_lines(
     paths: Sequence[Path], *, customers: Sequence[Path] = (), history: Sequence[Path] = (),
     on_refused: Callable[[Refused], object], on_rows: Callable[[int], object] = lambda _: None,
+    folder: Path | None = None, held_rows: int = HELD_ROWS,
 ) -> Tables:  # fmt: skip
     """Read files of events. `customers` and `history` are the past: they come first. Raises OSError, ValueError.
 
     A row without a kind has the one that its file is named for. `customers` may be a plain list of customers: what
-    makes a row an event (event_id, occurred_at, source) is filled in.
+    makes a row an event (event_id, occurred_at, source) is filled in. folder: takes what is more than held_rows.
     """
-    reader = _Reader(on_refused)
+    reader = _Reader(on_refused, LogRows(folder, held_rows=held_rows))
     for files, kind, is_history in ((customers, CUSTOMER, True), (history, "", True), (paths, "", False)):
         for given in files:
             before = reader.found
@@ -210,21 +207,3 @@ def _faults_of_log(ingested: Any, history: Any) -> tuple[Fault, ...]:
     if history.__class__ is not bool:
         faults.append(Fault("history", Reason.WRONG_TYPE, "want true or false"))
     return tuple(faults)
-
-
-def _order_by_ingest(tables: Tables, frames: Mapping[str, pl.DataFrame]) -> None:
-    """Number rows by (history first, ingested_at, line), and sort each table so."""
-    if not frames:
-        return
-    line = np.concatenate([frame.get_column("line").to_numpy() for frame in frames.values()])
-    ingested = np.concatenate([frame.get_column("ingested_at").to_physical().to_numpy() for frame in frames.values()])
-    is_live = np.concatenate([~frame.get_column("history").to_numpy() for frame in frames.values()])
-    order = np.lexsort((line, ingested, is_live))
-    offsets = np.empty(len(order), np.int64)
-    offsets[order] = np.arange(len(order))
-    start = 0
-    for kind, frame in frames.items():
-        column = pl.Series("offset", offsets[start : start + frame.height])
-        tables.frames[kind] = frame.drop("line").with_columns(column).sort("offset")
-        start += frame.height
-    tables.next_offset = len(order)

@@ -1,6 +1,8 @@
 """Lines of events: what is read, what is refused and why, and in which order the rest is applied."""
 
 import json
+import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ def test_a_number_in_clear_goes_no_further(tmp_path: Path) -> None:
 def test_contacts_are_no_part_of_the_event_log(tmp_path: Path) -> None:
     contact = {"kind": "contact", "event_id": "c", "customer_id": 7, "occurred_at": AT, "source": "crm"}
     tables, refused = _read(tmp_path, _line(contact, channel="CALL"))
-    assert (tables.frames, refused, tables.read) == ({}, [], {"contact": 1})
+    assert (_frames(tables), refused, tables.read) == ({}, [], {"contact": 1})
 
 
 def test_order_is_history_then_ingest_then_file(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_order_is_history_then_ingest_then_file(tmp_path: Path) -> None:
         _usage("past", occurred_at=AT + 99, history=True),
         _usage("a"),
     )
-    frame = tables.frames["usage"]
+    frame = _frames(tables)["usage"]
     assert frame.get_column("event_id").to_list() == ["past", "a", "b", "c", "late"]
     assert frame.get_column("offset").to_list() == [0, 1, 2, 3, 4]
     assert frame.get_column("ingested_at").to_physical().to_list() == [AT + 99, AT, AT + 5, AT + 5, AT + 9]
@@ -77,14 +79,14 @@ def test_customers_come_first_and_need_no_kind(tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     events.write_bytes(_usage("1"))
     tables = read_lines([events], customers=[path], on_refused=lambda each: pytest.fail(each.as_json()))
-    assert tables.frames["customer"].get_column("offset").to_list() == [0]
-    assert tables.frames["customer"].get_column("history").to_list() == [True]
+    assert _frames(tables)["customer"].get_column("offset").to_list() == [0]
+    assert _frames(tables)["customer"].get_column("history").to_list() == [True]
 
 
 def test_customers_may_be_a_plain_list(tmp_path: Path) -> None:
     path = tmp_path / "list.ndjson"
     path.write_text('{"customer_id": 7, "city": "NJ", "history": false}\n{"customer_id": 8, "city": "SZ"}\n')
-    frame = read_lines([], customers=[path], on_refused=print).frames["customer"]
+    frame = _frames(read_lines([], customers=[path], on_refused=print))["customer"]
     assert frame.get_column("city").to_list() == ["NJ", "SZ"]
     assert frame.get_column("history").all()
     assert frame.get_column("event_id").n_unique() == 2
@@ -95,7 +97,7 @@ def test_lines_with_control_records_stay_in_file_order(tmp_path: Path) -> None:
     tables, _ = _read(tmp_path, _usage("b", ingested_at=AT + 5), tick, _usage("a"))
     assert tables.ticks is not None
     assert tables.ticks.rows() == [(2, AT, 4)]
-    assert tables.frames["usage"].get_column("offset").to_list() == [1, 3]
+    assert _frames(tables)["usage"].get_column("offset").to_list() == [1, 3]
 
 
 def test_tables_are_read_like_lines_and_may_be_named_for_their_kind(tmp_path: Path) -> None:
@@ -113,13 +115,52 @@ def test_tables_are_read_like_lines_and_may_be_named_for_their_kind(tmp_path: Pa
     tables = read_lines([], history=[tmp_path], on_refused=refused.append)
     assert tables.read == {"balance": 2, "complaint": 1, "line-status": 1}
     assert [(each.line, each.faults[0].field, each.values[0]) for each in refused] == [(2, "occurred_at", "soon")]
-    assert tables.frames["balance"].get_column("change_fen").to_list() == [None, 3]
-    assert all(frame.get_column("history").all() for frame in tables.frames.values())
+    assert _frames(tables)["balance"].get_column("change_fen").to_list() == [None, 3]
+    assert all(frame.get_column("history").all() for frame in _frames(tables).values())
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_lines([tmp_path / "nowhere.ndjson"], on_refused=print)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("is_log", [False, True], ids=["by ingest", "by line"])
+def test_more_rows_than_memory_may_hold_come_in_the_same_order(tmp_path: Path, seed: int, is_log: bool) -> None:
+    rng, paths = random.Random(seed), []
+    for number in range(12):
+        paths.append(tmp_path / f"{number:02d}.ndjson")
+        lines = [_any_event(rng, f"{number}-{i}") for i in range(rng.randrange(9))]
+        tick = json.dumps({"kind": "tick", "now": AT, "rules_offset": 4}).encode()
+        paths[-1].write_bytes(b"\n".join([*lines, tick] if is_log and number % 3 else lines))
+    spilled = tmp_path / "spilled"
+    spilled.mkdir()
+    whole = read_lines(paths, on_refused=print)
+    cut = read_lines(paths, on_refused=print, folder=spilled, held_rows=5)
+    assert len(list(spilled.iterdir())) > 3
+    stretches = list(cut.stretches())
+    assert len(stretches) > 3
+    assert [each.next_offset for each in stretches[:-1]] == [each.first_offset for each in stretches[1:]]
+    for kind, frame in _frames(whole).items():
+        parts = [each.frames[kind] for each in stretches if kind in each.frames]
+        assert pl.concat(parts).equals(frame)
+        assert pl.concat(parts).schema == frame.schema
+    assert (cut.rows.live_span, cut.rows.rows) == (whole.rows.live_span, whole.rows.rows)
+
+
+def _any_event(rng: random.Random, event_id: str) -> bytes:
+    """An event at one of a few instants, so that many are at the same; some are of the past."""
+    fields = {"ingested_at": AT + rng.randrange(6), "history": rng.random() < 0.2}
+    if rng.random() < 0.5:
+        return _usage(event_id, **fields)
+    body = {"kind": "balance", "event_id": event_id, "customer_id": 7, "occurred_at": AT, "source": "boss"}
+    return _line({**body, "balance_fen": 5}, **fields)
+
+
+def _frames(tables: Tables) -> Mapping[str, pl.DataFrame]:
+    """The tables of files that are held as a whole."""
+    (stretch,) = tables.stretches()
+    return stretch.frames
 
 
 def _usage(event_id: str, **fields: Any) -> bytes:
