@@ -65,6 +65,7 @@ class Customer:
     last_success_minute: int | None = None
     contacts: TopContacts = field(default_factory=TopContacts)
     balance: Record | None = None
+    topped_up_at: int = 0
     line: Record | None = None
     swaps: list[Record] = field(default_factory=list)
     complaints: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
@@ -177,7 +178,9 @@ def _add(ring: dict[K, int], key: K, value: int, most: int = MOST) -> None:
 
 
 def take_balance(customer: Customer, record: Record) -> bool:
-    """The newest balance."""
+    """The newest balance, and when a top-up left no arrears last."""
+    if record["reason"] == "TOP_UP" and record["balance_fen"] >= 0:
+        customer.topped_up_at = max(customer.topped_up_at, record["occurred_at"])
     if customer.balance is not None and order(record) < order(customer.balance):
         return False
     customer.balance = record

@@ -50,6 +50,7 @@ from services.detector.engine.layout import (
     ROAMED_DAY,
     SUCCESS_MAX,
     SUSPENDED_DAY,
+    TOPPED_UP_AT,
     USAGE_IDS,
     USAGE_MEMORY,
     USED_DATA,
@@ -69,6 +70,7 @@ _VOICE, _SMS, _DATA = 1, 2, 3
 _ON_NET, _OFF_NET = 1, 2
 _OUT = 1
 _ACTIVE = 1
+_TOP_UP = 1
 
 
 @inlined
@@ -318,7 +320,9 @@ def hour_sum(st: Any, s: Any, first: Any, last: Any) -> Any:
 
 @kernel
 def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason: Any) -> Any:
-    """Keep a balance; False when a newer one is known."""
+    """Keep a balance; False when a newer one is known. The instant of a top-up that left no arrears counts either way."""
+    if reason == _TOP_UP and fen >= 0:
+        set64(st, s, TOPPED_UP_AT, max(get64(st, s, TOPPED_UP_AT), at))
     if is_older(st, s, BALANCE_AT, BALANCE_RANK, at, high, low):
         return False
     set_order(st, s, BALANCE_AT, BALANCE_RANK, at, high, low)

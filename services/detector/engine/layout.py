@@ -66,6 +66,7 @@ RECORD: tuple[Field, ...] = (
     Field("BALANCE", 2, "newest balance, fen"),
     Field("BALANCE_AT", 2, "its occurred_at; 0 = none"),
     Field("BALANCE_RANK", 4, "its order among events of one instant"),
+    Field("TOPPED_UP_AT", 2, "occurred_at of the newest top-up that left no arrears; 0 = none"),
     Field("LINE_STATUS", 1, "status of the line; 0 = not told"),
     Field("LINE_EXPECTED", 2, "forecast of suspension, ms; 0 = none"),
     Field("LINE_AT", 2, "since when"),
@@ -180,6 +181,7 @@ MEMORY_AT, LAST_OK, CODES = _AT["MEMORY_AT"], _AT["LAST_OK"], _AT["CODES"]
 USED_VOICE, USED_DATA, USED_SMS = _AT["USED_VOICE"], _AT["USED_DATA"], _AT["USED_SMS"]
 MONTH_CHARGE = _AT["MONTH_CHARGE"]
 BALANCE, BALANCE_AT, BALANCE_RANK = _AT["BALANCE"], _AT["BALANCE_AT"], _AT["BALANCE_RANK"]
+TOPPED_UP_AT = _AT["TOPPED_UP_AT"]
 BALANCE_REASON, LINE_STATUS, LINE_AT = _AT["BALANCE_REASON"], _AT["LINE_STATUS"], _AT["LINE_AT"]
 LINE_RANK, LINE_EVENT, LINE_EXPECTED = _AT["LINE_RANK"], _AT["LINE_EVENT"], _AT["LINE_EXPECTED"]
 PROFILE_AT, PROFILE_RANK, BIRTHDAY, JOINED = (_AT[n] for n in ("PROFILE_AT", "PROFILE_RANK", "BIRTHDAY", "JOINED"))

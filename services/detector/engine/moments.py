@@ -217,6 +217,8 @@ def formatted(value: float, format_: str) -> str:
         return month_text(int(value))
     if format_ == "minutes":
         return str(round(value) // 60)
+    if format_ == "hours":
+        return str(math.ceil(value))
     if format_ == "date":
         return calendars.local_text(int(value))[:10]
     if format_ == "time":

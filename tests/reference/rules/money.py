@@ -70,14 +70,14 @@ class AN11(Rule):
         """What balance and line say together."""
         balance, line = view.customer.balance, view.customer.line
         fen, status = balance["balance_fen"] if balance else 0, line["status"] if line else None
-        is_paid = balance is not None and balance["reason"] == "TOP_UP" and fen >= 0
-        is_younger = balance is not None and (line is None or balance["occurred_at"] > line["occurred_at"])
+        is_younger = view.customer.topped_up_at > (line["occurred_at"] if line else 0)
+        is_paid = balance is not None and fen >= 0 and is_younger
         within = view.limit(self.id, "forecast_hours") * HOUR
         expected = line["suspension_expected_at"] if line and status == "ACTIVE" else None
         is_forecast = expected is not None and view.at < expected <= view.at + within
-        is_forecast = is_forecast and not (is_paid and is_younger)
+        is_forecast = is_forecast and not is_paid
         ends = None
-        if is_paid and is_younger and not is_forecast:
+        if is_paid and not is_forecast:
             ends = "paid"
         elif status == "TERMINATED":
             ends = "left"
@@ -93,7 +93,7 @@ class AN11(Rule):
             channel="CALL" if view.profile["tier"] in ("TOP", "HIGH", "MID") else "SMS",
             occurred=view.at,
             evidence=[
-                seen("balance_fen", "fen", fen, None, 0),
+                seen("balance_fen", "fen", fen if balance else None, None, 0),
                 seen("suspension_in_ms", "ms", expected - view.at if expected and is_forecast else -1, None, within,
                      view.layer(self.id, "forecast_hours")),
             ],

@@ -218,6 +218,34 @@ def test_an11_a_top_up_voids_the_forecast_before_it() -> None:
     assert ends(log, "AN11") == [None, "paid"]
 
 
+@pytest.mark.parametrize(("fen", "found"), [(4900, [None, "paid"]), (-100, [None, "paid", None])])
+def test_an11_a_charge_after_the_top_up_does_not_bring_the_forecast_back(fen: int, found: list[str | None]) -> None:
+    log = started()
+    log.event("line-status", AT, status="ACTIVE", suspension_expected_at=AT + 60 * HOUR)
+    log.event("balance", AT + 1, balance_fen=5000, reason="TOP_UP")
+    log.event("balance", AT + HOUR, balance_fen=fen, reason="CHARGE")
+    log.tick(AT + DAY)
+    assert ends(log, "AN11") == found
+
+
+def test_an11_a_top_up_that_arrives_late_voids_the_forecast_all_the_same() -> None:
+    log = started()
+    log.event("line-status", AT, status="ACTIVE", suspension_expected_at=AT + 60 * HOUR)
+    log.event("balance", AT + 2, balance_fen=4900, reason="CHARGE")
+    log.event("balance", AT + 1, arrives=AT + 3, balance_fen=5000, reason="TOP_UP")
+    log.tick(AT + DAY)
+    assert ends(log, "AN11") == [None, "paid"]
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(29, "1"), (61, "2"), (120, "2")])
+def test_an11_tells_hours_rounded_up_and_no_balance_that_is_not_known(minutes: int, told: str) -> None:
+    log = started()
+    log.event("line-status", AT, status="ACTIVE", suspension_expected_at=AT + minutes * MINUTE)
+    moment = only(log, "AN11")
+    assert moment["parameters"] == {"balance": "?", "suspension_in": told}
+    assert observed(moment)["balance_fen"] is None
+
+
 def test_an11_a_forecast_that_passed_is_cleared_at_half_past_nine() -> None:
     log = started()
     log.event("line-status", AT, status="ACTIVE", suspension_expected_at=AT + HOUR)
