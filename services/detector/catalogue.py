@@ -132,7 +132,7 @@ def _facts(rule: Rule) -> Iterator[tuple[str, str]]:
     yield "判定 judged", _when(rule)
     if rule.get("observed_days"):
         days = rule["observed_days"]
-        yield "预热 warm", f"至少观察 {days} 天 after {days} observed days"
+        yield "预热 warm", f"至少观察 {days} 天用量 after {days} observed days of usage"
     if "warm" in rule:
         yield "有基线 baseline known", _inline(rule["warm"])
     if rule.get("wait_hours"):

@@ -52,6 +52,7 @@ class Customer:
     customer_id: int
     profile: Record | None = None
     first_day: date | None = None
+    """Of usage."""
     newest_usage_at: int | None = None
     usage_ids: list[tuple[str, str]] = field(default_factory=list)
     other_ids: list[tuple[str, str]] = field(default_factory=list)
@@ -189,14 +190,26 @@ def take_balance(customer: Customer, record: Record) -> bool:
 
 def take_line_status(customer: Customer, record: Record) -> bool:
     """The newest status of the line, and the day of the newest suspension or resumption."""
-    is_forecast = record["status"] == "ACTIVE" and record["suspension_expected_at"] is not None
-    if record["status"] != "UNKNOWN" and not is_forecast:
-        day = local_date(record["occurred_at"])
-        customer.suspension_day = max(customer.suspension_day or day, day)
-    if customer.line is not None and order(record) < order(customer.line):
-        return False
-    customer.line = record
-    return True
+    known = customer.line
+    is_newest = known is None or order(record) >= order(known)
+    if record["status"] in SUSPENDED:
+        note_suspension(customer, record)
+        if known is not None and known["status"] == "ACTIVE" and not is_newest:
+            note_suspension(customer, known)
+    elif record["status"] == "ACTIVE" and known is not None and known["status"] in SUSPENDED and is_newest:
+        note_suspension(customer, record)
+    if is_newest:
+        customer.line = record
+    return is_newest
+
+
+SUSPENDED = {"SUSPENDED_VOLUNTARY", "SUSPENDED_ARREARS", "SUSPENDED_LOST", "SUSPENDED_DISPUTE", "TERMINATED"}
+
+
+def note_suspension(customer: Customer, record: Record) -> None:
+    """Keep the newest day of a suspension, or of the status that ended one."""
+    day = local_date(record["occurred_at"])
+    customer.suspension_day = max(customer.suspension_day or day, day)
 
 
 def take_customer(customer: Customer, record: Record) -> bool:

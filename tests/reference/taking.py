@@ -23,7 +23,7 @@ TAKERS: dict[str, Callable[[Customer, Record], bool]] = {
 
 def take(customer: Customer, kind: str, record: Record) -> bool:
     """Remember an event; False when it is older than what it would replace, so that no rule looks at it."""
-    if kind != "customer":
+    if kind == "usage":
         day = local_date(record["occurred_at"])
         customer.first_day = min(customer.first_day or day, day)
     return TAKERS[kind](customer, record)

@@ -36,7 +36,7 @@ FACTS: Mapping[str, Fact] = {
     "month": number("month_of(day)", "count", "local month, months since 2000"),
     "month_ends": number(f"first_day_of(month_of(day) + 1) {_MIDNIGHT}", "ms", "when the local month of `at` ends"),
     "next_hour": number("(at // 3_600_000 + 1) * 3_600_000", "ms", "the next full hour"),
-    "observed_months": number("observed_months(st, s, day)", "count", "whole months observed before this one"),
+    "observed_months": number("observed_months(st, s, day)", "count", "whole months of usage observed before this one"),
     "month_charge_fen": number("accrued(st, s, day)", "fen", "charge of the local month so far"),
     "used_voice_seconds": number("used_in_month(st, s, USED_VOICE, day)", "seconds",
                                  "outgoing calls of the month so far, roaming left out"),

@@ -51,7 +51,7 @@ FACTS: Mapping[str, Fact] = {
     "tenure_days": number("(day - st[s, JOINED] if st[s, JOINED] != 0 else -1)", "days",
                            "since joining; -1 = unknown"),
     "observed_days": number("(day - st[s, FIRST_DAY] if st[s, FIRST_DAY] != 0 else 0)", "days",
-                             "since the first event of the customer"),
+                             "since the first usage of the customer; 0 = none seen"),
     "balance_fen": number("get64(st, s, BALANCE)", "fen", "newest balance"),
     "balance_is_known": truth("get64(st, s, BALANCE_AT) != 0", "a balance was told"),
     "balance_at": number("get64(st, s, BALANCE_AT)", "ms", "when it was told; 0 = never"),

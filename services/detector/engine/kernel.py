@@ -159,7 +159,7 @@ def is_duplicate(st: Any, s: Any, ident: Any, is_usage: bool) -> Any:
 
 @inlined
 def observe(st: Any, s: Any, day: Any) -> None:
-    """Note that something was seen of the customer on this day."""
+    """Note that usage was seen of the customer on this day: how far back sums of usage are whole."""
     if st[s, FIRST_DAY] == 0 or day < st[s, FIRST_DAY]:
         st[s, FIRST_DAY] = day
 
@@ -320,7 +320,7 @@ def hour_sum(st: Any, s: Any, first: Any, last: Any) -> Any:
 
 @kernel
 def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason: Any) -> Any:
-    """Keep a balance; False when a newer one is known. The instant of a top-up that left no arrears counts either way."""
+    """Keep a balance; False when a newer one is known. When a top-up left no arrears is kept either way."""
     if reason == _TOP_UP and fen >= 0:
         set64(st, s, TOPPED_UP_AT, max(get64(st, s, TOPPED_UP_AT), at))
     if is_older(st, s, BALANCE_AT, BALANCE_RANK, at, high, low):
@@ -333,10 +333,20 @@ def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason
 
 @kernel
 def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expected: Any, ident: Any) -> Any:
-    """Keep a line status; False when a newer one is known. The day of a suspension or resumption counts either way."""
-    if status > _ACTIVE or (status == _ACTIVE and expected == 0):
-        st[s, SUSPENDED_DAY] = max(np.int64(st[s, SUSPENDED_DAY]), local_day(at))
-    if is_older(st, s, LINE_AT, LINE_RANK, at, high, low):
+    """Keep a line status; False when a newer one is known. The day of a suspension or resumption counts either way.
+
+    A resumption is an ACTIVE that comes after a suspension, as the newest status before or after it became known; a
+    status that is told again is none.
+    """
+    known, is_late = np.int64(st[s, LINE_STATUS]), is_older(st, s, LINE_AT, LINE_RANK, at, high, low)
+    changed_at = np.int64(0)
+    if status > _ACTIVE:
+        changed_at = get64(st, s, LINE_AT) if is_late and known == _ACTIVE else at
+    elif status == _ACTIVE and known > _ACTIVE and not is_late:
+        changed_at = at
+    if changed_at != 0:
+        st[s, SUSPENDED_DAY] = max(np.int64(st[s, SUSPENDED_DAY]), local_day(changed_at))
+    if is_late:
         return False
     set_order(st, s, LINE_AT, LINE_RANK, at, high, low)
     st[s, LINE_STATUS] = status

@@ -50,7 +50,7 @@ RECORD: tuple[Field, ...] = (
     Field("ID", 2, "customer id"),
     Field("FLAGS", 1, "bits: HAS_PROFILE, AUTO_PAY, PENDING; from LIVE_SHIFT on, rules with live rows"),
     Field("CASES", 1, "first row of the customer's chain in the pool; 0 = none"),
-    Field("FIRST_DAY", 1, "earliest local day of a behavioural event; 0 = none"),
+    Field("FIRST_DAY", 1, "earliest local day of usage; 0 = none"),
     Field("NEWEST_HOUR", 1, "newest local hour of usage, so also the newest day of the daily rings"),
     Field("NEWEST_MONTH", 1, "newest local month of usage"),
     Field("DUE", 1, "next minute at which a case must be looked at; 0 = none"),

@@ -78,9 +78,8 @@ def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at
                high: Any, low: Any, payloads: Any, i: Any, code: Any, profiles: Any, counts: Any) -> Any:  # fmt: skip
     """Put one event into the state. Returns whether it is to be judged (the newest of its kind), and the row of its
     case; of usage, which has none, its code."""
-    if kind != wire.CUSTOMER:
-        observe(st, s, local_day(at))
     if kind == wire.USAGE:
+        observe(st, s, local_day(at))
         if not add_usage(st, s, months, at, code, payloads[i, 0], payloads[i, 1], payloads[i, 2], payloads[i, 3]):
             counts[BEYOND_RINGS] += 1
         return True, np.int64(code)

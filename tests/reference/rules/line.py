@@ -3,9 +3,8 @@
 from tests.reference.episodes import Verdict, View
 from tests.reference.findings import seen
 from tests.reference.local_time import FAR
+from tests.reference.memory import SUSPENDED
 from tests.reference.rules.rule import Rule
-
-SUSPENDED = {"SUSPENDED_VOLUNTARY", "SUSPENDED_ARREARS", "SUSPENDED_LOST", "SUSPENDED_DISPUTE", "TERMINATED"}
 
 
 class NS2(Rule):

@@ -19,11 +19,10 @@ class AN4(Rule):
         """At every newest balance."""
         customer, day = view.customer, view.day
         assert customer.balance is not None
-        assert customer.first_day is not None
         assert view.record is not None
         balance, arpu = customer.balance["balance_fen"], view.profile["arpu_fen"]
         mean = Fraction(days_sum(customer.charge, day - days(28), day - days(1)), 28)
-        observed = (day - customer.first_day).days
+        observed = (day - customer.first_day).days if customer.first_day else 0
         limit = view.limit(self.id, "floor")
         if observed >= 28:
             limit = max(limit, view.limit(self.id, "spend_days") * mean)

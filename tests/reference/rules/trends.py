@@ -7,10 +7,9 @@ from tests.reference.episodes import KEPT_MOST, Episode, Verdict, View, close_if
 from tests.reference.findings import Condition, Number, seen
 from tests.reference.limits import percent_of
 from tests.reference.local_time import days, first_day, local_date, midnight, monday_of, month_number, month_of
-from tests.reference.memory import Ring, days_sum
+from tests.reference.memory import SUSPENDED, Ring, days_sum
 from tests.reference.memory_of_bills import newest_bill, three_before
 from tests.reference.memory_of_cases import NEVER
-from tests.reference.rules.line import SUSPENDED
 from tests.reference.rules.rule import Rule
 
 

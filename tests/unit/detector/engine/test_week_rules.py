@@ -49,10 +49,23 @@ def test_an3_is_cold_before_35_observed_days() -> None:
     assert found(judged(life), "AN3") == []
 
 
+@pytest.mark.parametrize(("rule", "service"), [("AN3", "SMS"), ("AN7", "VOICE"), ("AN13", "DATA")])
+@pytest.mark.parametrize("used_first", [False, True])
+def test_only_usage_warms_a_rule_about_usage(rule: str, service: str, used_first: bool) -> None:
+    """Bills, orders and balances of the past are loaded; usage begins later."""
+    life = Life()
+    life.bill("2026-01", 5_000, on=DAY_ONE, history=True)
+    life.event("balance", local(DAY_ONE, 9), balance_fen=9_000, history=True)
+    life.event("service-order", local(DAY_ONE, 9), order_id="o1", action="RENEW", category="TV", history=True)
+    if used_first:
+        life.use(DAY_ONE, "SMS", hour=1)
+    life.use(JUDGED - 2 * WEEK, service, quantity=4 * 512_000, charge_fen=20_000)
+    assert bool(found(judged(life), rule)) is used_first
+
+
 SHIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "plan": ("service-order", {"order_id": "o1", "action": "CHANGE", "category": "VOICE_PLAN"}),
     "suspension": ("line-status", {"status": "SUSPENDED_VOLUNTARY"}),
-    "resumption": ("line-status", {"status": "ACTIVE"}),
     "journey": ("roaming", {"country": "JP", "state": "LEFT"}),
     "roaming_use": ("usage", {"service": "SMS", "quantity": 1, "roaming": True}),
 }
@@ -65,9 +78,32 @@ def test_an3_is_shielded_by_what_explains_the_fall(shield: str, days_before: int
     life = charges(4_000, 4_000, 4_000, 4_000, 4_000, 0)
     monday = JUDGED + WEEK
     life.event(kind, local(monday - timedelta(days_before), 9), **fields)
-    if kind == "line-status" and fields["status"] != "ACTIVE":  # resumed the same day
+    if kind == "line-status":  # resumed the same day
         life.event(kind, local(monday - timedelta(days_before), 10), status="ACTIVE")
     assert bool(found(judged(life, monday), "AN3")) is fires
+
+
+@pytest.mark.parametrize(("days_before", "fires"), [(35, False), (36, True)])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an3_is_shielded_by_a_resumption(days_before: int, fires: bool, is_late: bool) -> None:
+    """The suspension may become known after it."""
+    life = charges(4_000, 4_000, 4_000, 4_000, 4_000, 0)
+    monday = JUDGED + WEEK
+    suspended, resumed = local(DAY_ONE, 9), local(monday - timedelta(days_before), 9)
+    for at, status in ((resumed, "ACTIVE"), (suspended, "SUSPENDED_LOST"))[:: 1 if is_late else -1]:
+        life.event("line-status", at, status=status, arrives=max(at, resumed))
+    assert bool(found(judged(life, monday), "AN3")) is fires
+
+
+def test_an3_is_not_shielded_by_a_status_told_again_nor_by_a_forecast_withdrawn() -> None:
+    life = charges(4_000, 4_000, 4_000, 4_000, 4_000, 0)
+    monday = JUDGED + WEEK
+    life.event("line-status", local(DAY_ONE, 8), status="SUSPENDED_LOST")
+    for days in range(40):
+        life.event("line-status", local(DAY_ONE + timedelta(days), 9), status="ACTIVE")
+    life.event("line-status", local(monday - timedelta(2), 9), status="ACTIVE", suspension_expected_at=local(monday, 9))
+    life.event("line-status", local(monday - timedelta(1), 9), status="ACTIVE")
+    assert bool(found(judged(life, monday), "AN3"))
 
 
 @pytest.mark.parametrize(("charge", "ends"), [(3_200, True), (3_199, False)])
