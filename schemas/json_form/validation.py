@@ -5,6 +5,7 @@ Pure: the clock, the key for phone numbers and the door's rules come in as argum
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from schemas.events import KINDS, OWN_FIELD_PREFIX, EventKind, FieldType
@@ -17,6 +18,10 @@ from schemas.reasons import Reason
 Record = dict[str, Any]
 _FAULTS_MAX = 32
 _FUTURE = Fault("occurred_at", Reason.IN_THE_FUTURE, "want an instant at most 5 minutes ahead of now")
+_LOCAL_MS = 8 * 3_600_000
+"""Asia/Shanghai against UTC."""
+_YEAR_2100_MS = 4_102_444_800_000
+"""Cycles end before it; a later instant is refused for itself."""
 _NO_PHONE_HERE = Fault("phone", Reason.NOT_ALLOWED_HERE, "phone numbers are taken by the HTTP and gRPC doors only")
 
 
@@ -107,6 +112,17 @@ def _usage_is_consistent(record: Record) -> tuple[Fault, ...]:
     return ()
 
 
+def _bill_is_consistent(record: Record) -> tuple[Fault, ...]:
+    """A bill for a month far ahead would make all bills before it old: at most the month after its bill run."""
+    at, cycle = record.get("occurred_at"), record.get("cycle")
+    if at is None or cycle is None:
+        return ()
+    run = datetime.fromtimestamp(min(at + _LOCAL_MS, _YEAR_2100_MS) / 1000, tz=UTC)
+    if int(cycle[:4]) * 12 + int(cycle[5:]) > run.year * 12 + run.month + 1:
+        return (Fault("cycle", Reason.INCONSISTENT, "want at most the month after the local month of occurred_at"),)
+    return ()
+
+
 def _order_is_consistent(record: Record) -> tuple[Fault, ...]:
     starts, ends = record.get("effective_on"), record.get("ends_on")
     if starts is not None and ends is not None and ends < starts:
@@ -130,6 +146,7 @@ def _customer_is_consistent(record: Record) -> tuple[Fault, ...]:
 
 _CONSISTENCY: Mapping[str, Callable[[Record], tuple[Fault, ...]]] = {
     "usage": _usage_is_consistent,
+    "bill": _bill_is_consistent,
     "service-order": _order_is_consistent,
     "customer": _customer_is_consistent,
 }

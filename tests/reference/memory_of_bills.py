@@ -5,12 +5,17 @@ from tests.reference.memory import Customer
 from tests.reference.order import Record, order
 
 CYCLES_KEPT = 4
+MONTHS_AHEAD = 1
+"""No bill is about a later month than that of its bill run and this many more."""
 
 
 def take_bill(customer: Customer, record: Record) -> bool:
     """Keep a bill; True when it is judged: it counts for the newest cycle, which is neither old nor yet to come."""
     cycle, bills = month_number(record["cycle"]), customer.bills
     newest = max(bills, default=cycle)
+    months_ago = month_of(local_date(record["occurred_at"])) - cycle
+    if months_ago < -MONTHS_AHEAD:
+        return False
     if cycle <= newest - CYCLES_KEPT:
         return False
     known = bills.get(cycle)
@@ -23,7 +28,6 @@ def take_bill(customer: Customer, record: Record) -> bool:
     bills[cycle] = record
     for old in [each for each in bills if each <= max(bills) - CYCLES_KEPT]:
         del bills[old]
-    months_ago = month_of(local_date(record["occurred_at"])) - cycle
     return cycle == max(bills) and 0 <= months_ago <= 2
 
 

@@ -10,6 +10,8 @@ CASES_KEPT = 8
 MORE_KEPT = 12
 CYCLE_KEPT_DAYS = 160
 """How long it is known that a cycle was raised."""
+DAYS_PLANNED_AHEAD = 400
+"""A plan that is said to begin later is not believed to."""
 NEVER = 100_000
 """Days since what never was."""
 
@@ -48,7 +50,8 @@ def take_service_order(customer: Customer, record: Record) -> bool:
     if record["category"] == "VOICE_PLAN" and record["action"] in ("SUBSCRIBE", "CHANGE") and not record["addon"]:
         told = record["effective_on"]
         from_day = day if told is None else date(1970, 1, 1) + timedelta(told)
-        customer.plan_day = max(customer.plan_day or from_day, from_day)
+        if from_day <= day + timedelta(DAYS_PLANNED_AHEAD):
+            customer.plan_day = max(customer.plan_day or from_day, from_day)
         customer.plan_minute = max(customer.plan_minute or 0, at // 60_000)
     if record["action"] == "RENEW" and not record["addon"]:
         customer.renewal_day = max(customer.renewal_day or day, day)

@@ -40,6 +40,11 @@ from services.detector.engine.layout import (
 
 BILL_TOTAL, BILL_OUT_OF_BUNDLE, BILL_MAKE_UP = range(3)
 _MINUTE = 3
+AHEAD_MONTHS = 1
+"""A bill run is about months that have passed, or the running one; some bill the next in advance. A later cycle is an
+error, and would make all bills of the past old."""
+PLANNED_DAYS = 400
+"""How long before it begins a plan may be ordered; beyond, the day is an error, and would be the newest for ever."""
 JUDGED_MONTHS = 2
 """A bill is judged when its cycle is at most so many months before the month of its bill run."""
 _SUBSCRIBE, _CHANGE, _RENEW = 1, 3, 4
@@ -53,7 +58,8 @@ def take_bill(st: Any, s: Any, at: Any, high: Any, low: Any, cycle: Any, total: 
               out_of_bundle: Any, make_up: Any) -> Any:  # fmt: skip
     """Keep a bill; True when it is to be judged: it counts for the newest cycle, and is not about long ago."""
     newest = np.int64(st[s, BILL_CYCLE])
-    if cycle <= newest - BILL_CYCLES or cycle < 1:
+    age = month_of(local_day(at)) - cycle
+    if cycle <= newest - BILL_CYCLES or cycle < 1 or age < -AHEAD_MONTHS:
         return False
     word = BILLS + cycle % BILL_CYCLES * BILL_KINDS
     if cycle < newest:
@@ -68,7 +74,6 @@ def take_bill(st: Any, s: Any, at: Any, high: Any, low: Any, cycle: Any, total: 
     set_order(st, s, BILL_AT, BILL_RANK, at, high, low)
     st[s, BILL_PLAN_FEE] = _bounded(plan_fee)
     _set_bill(st, s, word, at, total, out_of_bundle, make_up)
-    age = month_of(local_day(at)) - cycle
     return 0 <= age <= JUDGED_MONTHS
 
 
@@ -118,7 +123,8 @@ def take_order_days(st: Any, s: Any, at: Any, code: Any, effective_on: Any) -> N
     is_plan = action == _SUBSCRIBE or action == _CHANGE  # no tuples in kernels
     if category == _VOICE_PLAN and is_plan:
         day = effective_on if effective_on > 0 else local_day(at)
-        st[s, PLAN_DAY] = max(np.int64(st[s, PLAN_DAY]), min(day, np.int64(INT32_MAX)))
+        if day <= local_day(at) + PLANNED_DAYS:
+            st[s, PLAN_DAY] = max(np.int64(st[s, PLAN_DAY]), day)
         st[s, PLAN_ORDERED] = max(np.int64(st[s, PLAN_ORDERED]), minute)
 
 

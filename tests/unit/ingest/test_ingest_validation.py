@@ -206,6 +206,14 @@ def test_lunar_birthday_has_thirty_days_and_solar_one_must_exist() -> None:
     assert faults("customer", lunar | {"birthday": "02-31"}) == [("birthday", Reason.BAD_FORMAT)]
 
 
+def test_bill_is_about_the_local_month_after_its_run_at_most() -> None:
+    bill = COMMON | {"occurred_at": "2026-08-31T16:30:00Z", "total_fen": 1}
+
+    assert validate("bill", bill | {"cycle": "2026-10"})["cycle"] == "2026-10"
+    for cycle in ("2026-11", "2062-07"):
+        assert faults("bill", bill | {"cycle": cycle}) == [("cycle", Reason.INCONSISTENT)]
+
+
 def test_order_cannot_end_before_it_begins() -> None:
     order = COMMON | {"order_id": "o", "action": "SUBSCRIBE", "category": "TV"}
 

@@ -1,13 +1,13 @@
 """FT6, AN2 at bills, AN6, AN9 at bills, AN10: fires, just does not, order, corrections, cycles, layers."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from tests.reference.records import local
 from tests.unit.detector.engine.judged import moments_of
-from tests.unit.detector.engine.lives import Life, evidence, found, found_by, overridden
+from tests.unit.detector.engine.lives import DAY_ONE, Life, evidence, found, found_by, overridden
 
 
 def three_bills(total: int = 10_000, **profile: Any) -> Life:
@@ -93,6 +93,41 @@ def test_a_bill_of_an_earlier_cycle_is_kept_and_not_judged() -> None:
     life.bill("2026-06", 90_000)
     assert found(life, "AN2") == [("2026-06", "RAISED")]
     assert evidence(moments_of(life), "AN2", "month_charge_fen")["baseline"] == pytest.approx(110_000 / 3)
+
+
+@pytest.mark.parametrize("is_history", [False, True])
+@pytest.mark.parametrize("cycle", ["2062-07", "2026-07"])
+def test_a_bill_for_a_cycle_far_ahead_is_not_taken(cycle: str, is_history: bool) -> None:
+    """It would be the newest cycle for ever, and make all other bills old."""
+    life = three_bills()
+    life.bill(cycle, 10, on=date(2026, 5, 20), history=is_history)
+    life.bill("2026-05", 90_000)
+    assert found(life, "AN2") == [("2026-05", "RAISED")]
+
+
+def test_a_bill_for_the_next_month_is_kept_and_not_judged() -> None:
+    life = three_bills()
+    life.bill("2026-05", 90_000, on=date(2026, 4, 20))
+    assert found(life, "AN2") == []
+    life.bill("2026-06", 90_000)
+    assert found(life, "AN2") == [("2026-06", "RAISED")]
+
+
+@pytest.mark.parametrize(("days", "first"), [(400, "2027-04"), (401, "2026-03")])
+def test_a_plan_said_to_begin_far_ahead_is_not_the_newest(days: int, first: str) -> None:
+    life = Life()
+    for n, ahead in enumerate((0, days)):
+        begins = (DAY_ONE + timedelta(1 + ahead) - date(1970, 1, 1)).days
+        order: dict[str, Any] = {
+            "order_id": f"o{n}",
+            "action": "CHANGE",
+            "category": "VOICE_PLAN",
+            "effective_on": begins,
+        }
+        life.event("service-order", local(DAY_ONE + timedelta(1), 9 + n), **order)
+    life.bill("2026-03", 10_000)
+    life.bill("2027-04", 10_000)
+    assert found(life, "FT6") == [(first, "RAISED")]
 
 
 def test_a_bill_about_long_ago_is_not_judged() -> None:
