@@ -7,6 +7,8 @@ words of enums, TRUE, FALSE, and known names. Units must fit: fen are not compar
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
 
 import sqlglot
 from sqlglot import expressions as sql
@@ -52,14 +54,25 @@ def compile_expression(
     if len(text) > _LENGTH_MAX:
         raise error(f"the expression is longer than {_LENGTH_MAX} characters", 0)
     try:
-        tree = sqlglot.parse_one(text, dialect="duckdb")
+        trees = sqlglot.parse(text, dialect="duckdb")
     except SqlglotError as fault:
-        details = getattr(fault, "errors", None) or [{}]
-        description = str(details[0].get("description") or fault).split("\n")[0]
-        raise error(f"not a SQL expression: {description}", max(int(details[0].get("col") or 1) - 1, 0)) from None
+        details = (getattr(fault, "errors", None) or [{}])[0]
+        description = str(details.get("description") or fault).split("\n")[0]
+        raise error(f"not a SQL expression: {description}", _offset(text, details)) from None
+    except RecursionError:
+        raise error("the expression is nested too deeply", 0) from None
+    tree = trees[0] if len(trees) == 1 else None
+    if tree is None:
+        raise error("want one SQL expression", 0)
     if sum(1 for _ in tree.walk()) > _NODES_MAX:
         raise error("the expression has too many parts", 0)
     return _Compiler(names, error, words).visit(tree)
+
+
+def _offset(text: str, details: Mapping[str, Any]) -> int:
+    """Return how far into a text the parser stumbled."""
+    before, at = str(details.get("start_context") or ""), str(details.get("highlight") or "")
+    return max(text.find(before + at), 0) + len(before)
 
 
 class _Compiler:
@@ -88,12 +101,16 @@ class _Compiler:
         name = node.name
         if node.table or name not in self._names:
             near = sorted(self._names, key=lambda known: (_distance(known, name), known))[:3]
-            raise self.fault(node, f"unknown name {node.sql()}; nearest known: {', '.join(near)}")
+            words = f"; or a word in quotes: {', '.join(map(repr, self._words))}" if self._words else ""
+            raise self.fault(node, f"unknown name {node.sql()}; nearest known: {', '.join(near)}{words}")
         return replace(self._names[name], names=frozenset({name}))
 
     def literal(self, node: sql.Literal) -> Typed:
         if not node.is_string:
-            return Typed(f"np.float64({float(node.this)!r})", "number", is_literal=True)
+            value = float(node.this)
+            if not isfinite(value):
+                raise self.fault(node, f"{node.this} is too great a number")
+            return Typed(f"np.float64({value!r})", "number", is_literal=True)
         if node.this in self._words:
             return Typed(str(self._words.index(node.this)), "enum", words=self._words)
         return Typed(node.this, "word", is_literal=True)

@@ -67,9 +67,11 @@ def integer(given: Mapping[str, Any], key: str, default: int | None, most: int) 
 
 def word(given: Mapping[str, Any], key: str, words: tuple[str, ...]) -> int:
     """Return the number of a word of an enum among an aggregate's fields; raises BadFeature."""
-    if given[key] not in words:
-        raise BadFeature(key, f"{given[key]} is no such word; known: {', '.join(words)}")
-    return words.index(given[key])
+    value = given.get(key)
+    if value not in words:
+        told = f"{key} is missing" if value is None else f"{value} is no such word"
+        raise BadFeature(key, f"{told}; known: {', '.join(words)}")
+    return words.index(value)
 
 
 def only(given: Mapping[str, Any], *keys: str) -> None:

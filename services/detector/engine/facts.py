@@ -95,12 +95,17 @@ RINGS: Mapping[str, tuple[str, str]] = {
     "data_kib": ("DATA_KIB", "kib"),
     "charge_fen": ("CHARGE_FEN", "fen"),
 }
+_LISTS = frozenset({"ordered"})
+"""Fields of aggregates that may be several values."""
 DAYS_MAX = 41
 """Closed days that an aggregate can reach back: what the rings keep beside the running day."""
 
 
 def feature(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed:
     """Return the typed form of a declared aggregate; raises BadFeature."""
+    for key, value in given.items():
+        if isinstance(value, dict) or (isinstance(value, list) and key not in _LISTS):
+            raise BadFeature(key, f"{key} wants one value")
     for name, make in _AGGREGATES.items():
         if name in given:
             return make(given, code_of_rule)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from services.detector.engine.located import Document, Path, checked_keys
+from services.detector.engine.located import Document, Path, checked_keys, checked_message, checked_text
 from services.detector.engine.rule_forms import CLASSES, CLOCK, DIMENSIONS, GROUPS, LANGUAGES, RULE_ID
 
 CONTINUOUS = "continuous"
@@ -38,17 +38,16 @@ def read_gate(document: Document) -> Gate:
     checked_keys(document, (), given, _FIELDS)
     if not RULE_ID.fullmatch(str(given["id"])):
         raise document.error(("id",), "want 2 to 6 capital letters and digits, such as NS1")
+    checked_text(document, ("description",), given["description"])
     for key, words in (("class", CLASSES), ("dimension", DIMENSIONS), ("group", GROUPS)):
         if given[key] not in words:
             raise document.error((key,), f"want one of {', '.join(words)}")
-    _mapping(document, ("windows",), given["windows"], {"working_day": True, "rest_day": True})
+    checked_keys(document, ("windows",), given["windows"], {"working_day": True, "rest_day": True})
     urgent = given.get("urgent_sms", {"rules": [], "until": "00:00"})
-    _mapping(document, ("urgent_sms",), urgent, {"rules": True, "until": True})
-    messages = _mapping(document, ("messages",), given["messages"], dict.fromkeys(LANGUAGES, True))
+    checked_keys(document, ("urgent_sms",), urgent, {"rules": True, "until": True})
+    messages = checked_keys(document, ("messages",), given["messages"], dict.fromkeys(LANGUAGES, True))
     for language, sentences in messages.items():
-        _mapping(
-            document, ("messages", language), sentences, {"title": True, "why_now": True, "what_to_say": True}
-        )  # fmt: skip
+        checked_message(document, language, sentences)
     return Gate(
         id=str(given["id"]),
         working_day=_windows(document, "working_day"),
@@ -56,13 +55,6 @@ def read_gate(document: Document) -> Gate:
         urgent_rules=_rules(document, urgent["rules"]),
         urgent_until=_minute(document, ("urgent_sms", "until"), urgent["until"]),
     )
-
-
-def _mapping(document: Document, path: Path, given: Any, allowed: dict[str, bool]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise document.error(path, f"want a mapping with {', '.join(allowed)}")
-    checked_keys(document, path, given, allowed)
-    return given
 
 
 def _windows(document: Document, key: str) -> tuple[tuple[int, int], ...]:

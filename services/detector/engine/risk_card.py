@@ -10,7 +10,7 @@ from services.detector.engine.expressions import Typed, compile_expression
 from services.detector.engine.fact_forms import ANY, BadFeature
 from services.detector.engine.facts import FACTS, feature
 from services.detector.engine.layout import ATTRIBUTE_BITS, ATTRIBUTE_TAGS
-from services.detector.engine.located import Document, Path, checked_keys
+from services.detector.engine.located import Document, Path, checked_keys, checked_number, checked_text
 from services.detector.engine.risk import PLAIN_SUM, SCORE_MAX, WEIGHTED, Bin, RiskCard, Term
 from services.detector.engine.rules import rule_code
 
@@ -21,6 +21,7 @@ _TERM = {"name": True, "about": False, "value": False, "known": False, "attribut
          "missing": True}  # fmt: skip
 _GIVES = {"name": True, "points": False, "rate": False, "log_odds": False, "rows": False}
 _BIN = _GIVES | {"below": False, "is": False, "others": False}
+_FAR = 1e15
 _NOT_YET = Typed("0.0", "number")
 _ALWAYS = Typed("True", "boolean")
 
@@ -34,10 +35,12 @@ def read_card(document: Document) -> RiskCard:
         raise document.error(("form",), f"want {WEIGHTED} or {PLAIN_SUM}")
     names = {name: fact.typed for name, fact in FACTS.items() if fact.where == ANY}
     features: list[tuple[str, Typed]] = []
-    for name, each in (given.get("features") or {}).items():
+    for name, each in _mapping(document, given.get("features") or {}, ("features",)).items():
         typed = _feature(document, ("features", name), each, names)
         features.append((f"f_{name}", typed))
         names[name] = Typed(f"f_{name}", typed.type, typed.unit, typed.words)
+    if not isinstance(given["terms"], list) or not given["terms"]:
+        raise document.error(("terms",), "want a list of terms")
     if len(given["terms"]) > _TERMS_MAX:
         raise document.error(("terms",), f"more than {_TERMS_MAX} terms")
     reader = _Reader(document, names, form, all_plain="form" not in given)
@@ -46,7 +49,7 @@ def read_card(document: Document) -> RiskCard:
     if len(set(known_names)) < len(known_names):
         raise document.error(("terms",), "two terms have the same name")
     return _placed(document, RiskCard(
-        version=str(given["version"]),
+        version=checked_text(document, ("version",), given["version"]),
         terms=tuple(terms),
         locals=tuple(features),
         form=form,
@@ -77,9 +80,15 @@ def _feature(document: Document, path: Path, given: Any, names: dict[str, Typed]
     if isinstance(given, str):
         return compile_expression(given, names, error=lambda message, at: document.error(path, message, at))
     try:
-        return feature(given, rule_code)
+        return feature(_mapping(document, given, path), rule_code)
     except BadFeature as bad:
         raise document.error((*path, bad.key) if bad.key else path, bad.message) from None
+
+
+def _mapping(document: Document, given: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise document.error(path, "want a mapping")
+    return given
 
 
 class _Reader:
@@ -96,14 +105,17 @@ class _Reader:
         checked_keys(self._document, path, given, _TERM)
         if ("value" in given) == ("attribute" in given):
             raise self._document.error(path, "want either a value (an expression) or an attribute (its name)")
-        plain = bool(given.get("plain", self._all_plain))
+        plain = given.get("plain", self._all_plain)
+        if not isinstance(plain, bool):
+            raise self._document.error((*path, "plain"), "want true or false")
         missing = self._bin((*path, "missing"), given["missing"], _GIVES, plain=plain)
         bins = self._bins(path, given, plain=plain)
         if len({bin_.name for bin_ in (*bins, missing)}) <= len(bins):
             raise self._document.error((*path, "bins"), "two bins have the same name")
-        name, attribute = str(given["name"]), given.get("attribute")
-        if attribute is not None:
-            return Term(name, _NOT_YET, _ALWAYS, bins, missing, plain, str(attribute))
+        name, attribute = checked_text(self._document, (*path, "name"), given["name"]), given.get("attribute")
+        if "attribute" in given:
+            checked_text(self._document, (*path, "attribute"), attribute)
+            return Term(name, _NOT_YET, _ALWAYS, bins, missing, plain, attribute)
         value = self._expression(path, given, "value")
         known = self._expression(path, given, "known") if "known" in given else _ALWAYS
         if known.type != "boolean":
@@ -112,12 +124,11 @@ class _Reader:
             raise self._document.error((*path, "bins"), "bins of a value are numbers: give them `below`, not `is`")
         return Term(name, value, known, bins, missing, plain)
 
-    def number(self, path: Path, given: Any, key: str, default: float) -> float:
+    def number(
+        self, path: Path, given: Any, key: str, default: float, *, least: float = -_FAR, most: float = _FAR
+    ) -> float:
         """Return a number of a document; a default where it is not given."""
-        value = given.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            raise self._document.error((*path, key), "want a number")
-        return float(value)
+        return checked_number(self._document, (*path, key), given[key], least, most) if key in given else default
 
     def _expression(self, path: Path, given: Any, key: str) -> Typed:
         def error(message: str, at: int) -> Any:
@@ -127,6 +138,8 @@ class _Reader:
 
     def _bins(self, path: Path, given: Any, *, plain: bool) -> tuple[Bin, ...]:
         bins: list[Bin] = []
+        if not isinstance(given["bins"], list):
+            raise self._document.error((*path, "bins"), "want a list of bins")
         for i, each in enumerate(given["bins"]):
             place: Path = (*path, "bins", i)
             bin_ = self._bin(place, each, _BIN, plain=plain)
@@ -151,11 +164,14 @@ class _Reader:
             )
         if self._form == WEIGHTED and "log_odds" not in given:
             raise self._document.error(path, "a weighted card wants the log odds of every bin")
-        points = SCORE_MAX * self.number(path, given, "rate", 0.0)
+        points = SCORE_MAX * self.number(path, given, "rate", 0.0, least=0.0, most=1.0)
+        words = given.get("is", [])
+        if not isinstance(words, list) or not all(isinstance(each, str | int | float) for each in words):
+            raise self._document.error((*path, "is"), "want a list of words")
         return Bin(
-            name=str(given["name"]),
+            name=checked_text(self._document, (*path, "name"), given["name"]),
             below=self.number(path, given, "below", inf),
-            words=frozenset(map(str, given.get("is", ()))),
+            words=frozenset(map(str, words)),
             others=bool(given.get("others", False)),
             points=round(self.number(path, given, "points", points), 4),
             log_odds=self.number(path, given, "log_odds", 0.0),

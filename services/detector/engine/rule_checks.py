@@ -1,8 +1,11 @@
 """What does not go together in a rule, although each field by itself is right."""
 
+from collections.abc import Sequence, Set
+from typing import Any
+
 from services.detector.engine import wire
 from services.detector.engine.findings import TEXTS_MAX
-from services.detector.engine.located import Document
+from services.detector.engine.located import Document, Path, checked_keys, checked_text
 from services.detector.engine.rule_forms import (
     BY_COMPLAINT,
     BY_CONTRACT,
@@ -20,8 +23,8 @@ from services.detector.engine.rule_forms import (
 )
 
 
-def check_rule(rule: Rule, document: Document) -> None:
-    """Refuse what does not go together; raises RuleError at the field at fault."""
+def check_rule(rule: Rule, document: Document, used: Set[str]) -> None:
+    """Refuse what does not go together; raises RuleError at the field at fault. used: names in its expressions."""
     texts = max(sum(e.observed_text is not None for e in told) for told in (rule.evidence, rule.resolved_evidence))
     if texts + sum(t.value.type == "text" for t in rule.tells) > TEXTS_MAX:
         raise document.error(("evidence",), f"more than {TEXTS_MAX} texts")
@@ -32,6 +35,20 @@ def check_rule(rule: Rule, document: Document) -> None:
     if rule.tells_history and rule.episode not in (BY_LINE, BY_COMPLAINT):
         raise document.error(("history",), "only what is kept of a line or a complaint can be told after loading")
     _check_messages(rule, document)
+    layers = {each.layer for each in (*rule.evidence, *rule.resolved_evidence)}
+    for name in rule.parameters:
+        if name not in used | layers:
+            raise document.key_error(("parameters", name), f"nothing uses {name}: use it or take it out")
+
+
+def checked_labels(document: Document, path: Path, given: Any, words: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the labels of words of an enum, by word and language."""
+    checked_keys(document, path, given, dict.fromkeys(words, False))
+    for word, labels in given.items():
+        checked_keys(document, (*path, word), labels, dict.fromkeys(LANGUAGES, True))
+        for language, label in labels.items():
+            checked_text(document, (*path, word, language), label)
+    return dict(given)
 
 
 def _check_messages(rule: Rule, document: Document) -> None:

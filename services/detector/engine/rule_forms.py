@@ -42,6 +42,9 @@ PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 COOL_DAYS_MAX = 400
 OBSERVED_DAYS_MAX = 400
 WAIT_HOURS_MAX = 720
+PRIORITIES = frozenset(f"np.float64({float(each)!r})" for each in range(1, 6))
+"""Priorities as literals are compiled."""
+EXPIRES_MAX = {"days": 400, "hours": 9_600}
 CASE_OF_EPISODE = {
     BY_COMPLAINT: CASE_COMPLAINT, BY_HANDSET: CASE_HANDSET, BY_CYCLE: CYCLE, BY_CONTRACT: CONTRACT,
     BY_FESTIVAL: FESTIVAL,

@@ -12,9 +12,9 @@ from services.detector.engine import calendars, loops, wire
 from services.detector.engine.errors import RuleError
 from services.detector.engine.findings import FIRST_RISK, RULE, RULES_MAX
 from services.detector.engine.forgetting import FORGET_MINUTE, FORGETS
-from services.detector.engine.gate import is_gate, read_gate
+from services.detector.engine.gate import Gate, is_gate, read_gate
 from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
-from services.detector.engine.located import Document, checked_keys, read_document
+from services.detector.engine.located import Document, checked_keys, checked_number, read_document
 from services.detector.engine.moments import make_moment
 from services.detector.engine.risk import NO_CARD, RiskCard
 from services.detector.engine.risk_card import read_card
@@ -95,6 +95,18 @@ class CompiledRuleSet:
         return make_moment(self.rules[int(row[RULE])], self.card, self.version, row, numbers, texts)
 
 
+@dataclass
+class Contents:
+    """What documents say before anything is compiled, and the first fault of each document that is wrong."""
+
+    documents: list[Document] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    card: RiskCard = NO_CARD
+    lateness_ms: npt.NDArray[np.int64] = field(default_factory=lambda: _lateness({}, None))
+    faults: list[RuleError] = field(default_factory=list)
+
+
 def compile_rule_set(
     documents: Mapping[str, str], version: str, effective_from_ms: int = 0
 ) -> CompiledRuleSet:  # fmt: skip
@@ -103,28 +115,43 @@ def compile_rule_set(
     `risk.yaml` is the risk card, `lateness.yaml` the allowed lateness per kind; a continuous gate is only checked;
     every other document is a rule. The order of rules is that of their ids, whatever the order of the documents.
     """
-    rules: list[Rule] = []
-    card, lateness = NO_CARD, _lateness({}, None)
-    for path in sorted(documents):
-        document = read_document(path, documents[path])
-        name = path.rsplit("/", 1)[-1]
-        if name == RISK_FILE:
-            card = read_card(document)
-        elif name == LATENESS_FILE:
-            lateness = _lateness(document.value, document)
-        elif is_gate(document):
-            read_gate(document)
-        else:
-            rules.append(_new_rule(document, rules))
-    rules.sort(key=lambda rule: rule.id)
+    contents = read_contents(documents)
+    if contents.faults:
+        raise contents.faults[0]
     return CompiledRuleSet(
         version=version,
         effective_from_ms=effective_from_ms,
-        rules=tuple(rules),
-        card=card,
-        lateness_ms=lateness,
-        compiled=_compiled(rules, card, sorted(documents)),
+        rules=tuple(contents.rules),
+        card=contents.card,
+        lateness_ms=contents.lateness_ms,
+        compiled=_compiled(contents.rules, contents.card, sorted(documents)),
     )
+
+
+def read_contents(documents: Mapping[str, str]) -> Contents:
+    """Check every document and compile nothing: what they say, and the first fault of each that is wrong."""
+    contents = Contents()
+    for path in sorted(documents):
+        try:
+            _read(path, documents[path], contents)
+        except RuleError as fault:
+            contents.faults.append(fault)
+    contents.rules.sort(key=lambda rule: rule.id)
+    return contents
+
+
+def _read(path: str, text: str, contents: Contents) -> None:
+    document = read_document(path, text)
+    contents.documents.append(document)
+    name = path.rsplit("/", 1)[-1]
+    if name == RISK_FILE:
+        contents.card = read_card(document)
+    elif name == LATENESS_FILE:
+        contents.lateness_ms = _lateness(document.value, document)
+    elif is_gate(document):
+        contents.gates.append(read_gate(document))
+    else:
+        contents.rules.append(_new_rule(document, contents.rules))
 
 
 def _new_rule(document: Document, known: list[Rule]) -> Rule:
@@ -154,12 +181,12 @@ def _lateness(given: Mapping[str, Any], document: Document | None) -> npt.NDArra
     hours = dict(DEFAULT_LATENESS_HOURS)
     if document is not None:
         checked_keys(document, (), given, {"hours": True})
+        if not isinstance(given["hours"], dict):
+            raise document.error(("hours",), "want hours per kind of event, such as usage: 2")
         for kind, value in given["hours"].items():
             if kind not in hours:
-                raise document.error(("hours", kind), f"{kind} is no kind of event; kinds are {', '.join(hours)}")
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 24 * 31:
-                raise document.error(("hours", kind), "want hours from 0 to 744")
-            hours[kind] = float(value)
+                raise document.key_error(("hours", kind), f"{kind} is no kind of event; kinds are {', '.join(hours)}")
+            hours[kind] = checked_number(document, ("hours", kind), value, 0, 24 * 31)
     found = np.zeros(len(wire.KINDS), np.int64)
     for kind, value in hours.items():
         found[wire.KINDS[kind]] = round(value * _HOUR_MS)

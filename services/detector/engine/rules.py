@@ -6,12 +6,19 @@ from typing import Any
 
 from services.detector.engine import wire
 from services.detector.engine.calendars import EVERY, Slot
-from services.detector.engine.expressions import Typed, compile_expression
+from services.detector.engine.expressions import PURE, Typed, compile_expression
 from services.detector.engine.fact_forms import ANY, CALENDAR, OF_USAGE, BadFeature
 from services.detector.engine.facts import FACTS, feature
-from services.detector.engine.located import Document, Path, checked_keys
+from services.detector.engine.located import (
+    Document,
+    Path,
+    checked_keys,
+    checked_message,
+    checked_number,
+    checked_text,
+)
 from services.detector.engine.parameters import read_parameters
-from services.detector.engine.rule_checks import check_rule
+from services.detector.engine.rule_checks import check_rule, checked_labels
 from services.detector.engine.rule_forms import (
     BY_CYCLE,
     CASE_OF_EPISODE,
@@ -23,12 +30,14 @@ from services.detector.engine.rule_forms import (
     CYCLE_KEPT_DAYS,
     DIMENSIONS,
     EPISODES,
+    EXPIRES_MAX,
     FIELDS,
     FORMATS,
     GROUPS,
     LANGUAGES,
     NEVER_MS,
     OBSERVED_DAYS_MAX,
+    PRIORITIES,
     RULE_ID,
     TELLING_KINDS,
     WAIT_HOURS_MAX,
@@ -63,8 +72,9 @@ class _Reader:
         checked_keys(document, (), self._given, FIELDS)
         self._slot = self._read_slot()
         self._episode = self._word("episode", EPISODES)
-        self._steps = tuple(str(each) for each in self._list("steps"))
+        self._steps = tuple(str(each) for each in self._words("steps"))
         self._expires_at: Typed | None = None
+        self._used: set[str] = set()  # names that expressions refer to
 
     def rule(self) -> Rule:
         """Read field by field; what expressions may name grows on the way."""
@@ -72,6 +82,7 @@ class _Reader:
         rule_id = str(given["id"])
         if not RULE_ID.fullmatch(rule_id):
             raise self._error(("id",), "want 2 to 6 capital letters and digits, such as AN4")
+        checked_text(self._document, ("description",), given["description"])
         kinds = self._kinds("on")
         if (self._slot is None) != bool(kinds):
             raise self._error(("on",), "immediate rules name the kinds of events they listen to; others do not")
@@ -106,9 +117,9 @@ class _Reader:
             cool_down_days=self._cool_down(),
             keep=keep,
             expires=self._read_expires(),
-            priority=self._expression(("priority",), given["priority"], "number"),
+            priority=self._read_priority(),
             channel=self._expression(("channel",), given["channel"], "enum", words=CHANNELS),
-            call_from_risk=float(given["call_from_risk"]) if "call_from_risk" in given else None,
+            call_from_risk=self._risk("call_from_risk"),
             earliest=self._optional("earliest_contact", "number"),
             recheck_at=self._optional("recheck_at", "number"),
             watched=tuple(
@@ -116,7 +127,7 @@ class _Reader:
                 for i, text in enumerate(self._list("tell_again_when"))
             ),
             occurred=self._optional("occurred", "number"),
-            supersedes=tuple(str(each) for each in self._list("supersedes")),
+            supersedes=tuple(str(each) for each in self._words("supersedes")),
             observation_days=self._integer("observation_days", 7, 400),
             evidence=self._read_evidence("evidence"),
             resolved_evidence=self._read_evidence("resolved_evidence"),
@@ -129,10 +140,16 @@ class _Reader:
             remembers=self._truth("remembers"),
             ends_at_hour="hour" in self._list("resolve_on"),
             warm=self._optional("warm", "boolean"),
-            urgent_from_risk=float(given["urgent_from_risk"]) if "urgent_from_risk" in given else None,
+            urgent_from_risk=self._risk("urgent_from_risk"),
         )
-        check_rule(rule, self._document)
+        check_rule(rule, self._document, self._used)
         return rule
+
+    def _read_priority(self) -> Typed:
+        found = self._expression(("priority",), self._given["priority"], "number")
+        if found.is_literal and found.code not in PRIORITIES:
+            raise self._error(("priority",), "want a priority from 1 (most urgent) to 5")
+        return found
 
     def _cool_down(self) -> int:
         if self._episode != BY_CYCLE:
@@ -200,7 +217,8 @@ class _Reader:
         for i, given in enumerate(self._list("resolve")):
             path = ("resolve", i)
             self._keys(path, given, {"when": True, "as": True})
-            found.append(Resolution(self._expression((*path, "when"), given["when"], "boolean"), str(given["as"])))
+            code = checked_text(self._document, (*path, "as"), given["as"])
+            found.append(Resolution(self._expression((*path, "when"), given["when"], "boolean"), code))
         return tuple(found)
 
     def _read_evidence(self, field_: str) -> tuple[Evidence, ...]:
@@ -216,15 +234,28 @@ class _Reader:
         def part(key: str, type_: str) -> Typed | None:
             return self._expression((*path, key), given[key], type_) if key in given else None
 
+        unit, observed = given["unit"], part("observed", "number")
+        if not isinstance(unit, str):
+            raise self._error((*path, "unit"), "want a unit such as fen")
+        if observed is not None:
+            self._check_unit((*path, "unit"), given, observed)
         return Evidence(
-            name=str(given["name"]),
-            unit=str(given["unit"]),
-            observed=part("observed", "number"),
+            name=checked_text(self._document, (*path, "name"), given["name"]),
+            unit=unit,
+            observed=observed,
             observed_text=self._expression((*path, "text"), given["text"], None) if "text" in given else None,
             baseline=part("baseline", "number"),
             threshold=part("threshold", "number"),
             layer=layer,
         )
+
+    def _check_unit(self, path: Path, given: Any, observed: Typed) -> None:
+        """Refuse another unit than that of what is observed. Of products of pure numbers the unit is not known for
+        sure: there only a bare name has one."""
+        unit = given["unit"]
+        is_sure = str(given["observed"]) in self._names or not {observed.unit, unit} <= PURE
+        if observed.unit and observed.unit != unit and is_sure:
+            raise self._error(path, f"what is observed is in {observed.unit}")
 
     def _read_tells(self) -> tuple[Told, ...]:
         found = []
@@ -236,22 +267,14 @@ class _Reader:
             format_ = str(given.get("as", default))
             if format_ not in FORMATS:
                 raise self._error((*path, "as"), f"want one of {', '.join(FORMATS)}")
-            labels = given.get("labels", {})
-            for word in labels:
-                if word not in value.words:
-                    raise self._error((*path, "labels", word), f"{word} is no such word: {', '.join(value.words)}")
+            labels = checked_labels(self._document, (*path, "labels"), given.get("labels", {}), value.words)
             found.append(Told(name, value, format_, labels))
         return tuple(found)
 
     def _read_messages(self) -> dict[str, Message]:
         given = self._mapping("messages")
         checked_keys(self._document, ("messages",), given, dict.fromkeys(LANGUAGES, True))
-        found = {}
-        for language in LANGUAGES:
-            path = ("messages", language)
-            self._keys(path, given[language], {"title": True, "why_now": True, "what_to_say": True})
-            found[language] = Message(**{key: str(text) for key, text in given[language].items()})
-        return found
+        return {key: Message(**checked_message(self._document, key, given[key])) for key in LANGUAGES}
 
     def _read_slot(self) -> Slot | None:
         given = self._given["cadence"]
@@ -261,7 +284,7 @@ class _Reader:
 
     def _read_slot_of(self, path: Path, given: Any) -> Slot:
         self._keys(path, given, {"every": True, "at": True})
-        if given["every"] not in EVERY:
+        if str(given["every"]) not in EVERY:
             raise self._error((*path, "every"), f"want one of {', '.join(EVERY)}")
         clock = CLOCK.fullmatch(str(given["at"]))
         if clock is None:
@@ -275,8 +298,7 @@ class _Reader:
         self._keys(path, given, {"cadence": True, "fire": True, "observed_days": False})
         self._keys((*path, "cadence"), given["cadence"], {"every": True, "at": False})
         days = given.get("observed_days", 0)
-        if not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= OBSERVED_DAYS_MAX:
-            raise self._error((*path, "observed_days"), f"want an integer from 0 to {OBSERVED_DAYS_MAX}")
+        self._whole((*path, "observed_days"), days, OBSERVED_DAYS_MAX)
         is_hourly = given["cadence"]["every"] == "hour"
         if is_hourly:
             slots = tuple(Slot(60 * hour, "day") for hour in range(24))
@@ -293,18 +315,20 @@ class _Reader:
             self._expires_at = self._expression(("expires", "at"), given["at"], "number")
             return f"np.int64({self._expires_at.code})"
         self._keys(("expires",), given, {"days": False, "hours": False})
-        if len(given) != 1 or not isinstance(next(iter(given.values())), int):
+        if len(given) != 1:
             raise self._error(("expires",), "want never, {days: n}, {hours: n} or {at: instant}")
-        if "days" in given:
-            return f"((day + {int(given['days']) + 1}) * 86_400_000 - TZ_MS)"
-        return f"(np.int64(at) + {int(given['hours'])} * 3_600_000)"
+        ((unit, count),) = given.items()
+        self._whole(("expires", unit), count, EXPIRES_MAX[unit])
+        if unit == "days":
+            return f"((day + {count + 1}) * 86_400_000 - TZ_MS)"
+        return f"(np.int64(at) + {count} * 3_600_000)"
 
     def _kinds(self, key: str) -> tuple[int, ...]:
         found = []
         for i, name in enumerate(self._list(key)):
             if name == "hour" and key == "resolve_on" and self._slot is not None:
                 continue
-            if name not in wire.KINDS:
+            if not isinstance(name, str) or name not in wire.KINDS:
                 raise self._error((key, i), f"{name} is no kind of event; kinds are {', '.join(wire.KINDS)}")
             found.append(wire.KINDS[name])
         return tuple(found)
@@ -320,6 +344,9 @@ class _Reader:
         found = compile_expression(
             str(text), names, error=lambda message, column: self._document.error(path, message, column), words=words
         )
+        self._used |= found.names
+        if words and found.type == "word":
+            raise self._error(path, f"'{found.code}' is none of {', '.join(words)}")
         if type_ is not None and found.type != type_:
             raise self._error(path, f"this is a {found.type}; a {type_} is wanted")
         if found.type == "word":
@@ -336,15 +363,27 @@ class _Reader:
         return str(value)
 
     def _integer(self, key: str, default: int, most: int) -> int:
-        value = self._given.get(key, default)
+        return self._whole((key,), self._given.get(key, default), most)
+
+    def _whole(self, path: Path, value: Any, most: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-            raise self._error((key,), f"want an integer from 0 to {most}")
+            raise self._error(path, f"want an integer from 0 to {most}")
         return value
+
+    def _risk(self, key: str) -> float | None:
+        return checked_number(self._document, (key,), self._given[key], 0, 100) if key in self._given else None
 
     def _list(self, key: str) -> list[Any]:
         value = self._given.get(key, [])
         if not isinstance(value, list):
             raise self._error((key,), "want a list")
+        return value
+
+    def _words(self, key: str) -> list[Any]:
+        value = self._list(key)
+        for i, each in enumerate(value):
+            if not isinstance(each, str | int) or isinstance(each, bool) or not str(each):
+                raise self._error((key, i), "want a word")
         return value
 
     def _mapping(self, key: str) -> dict[str, Any]:
@@ -354,8 +393,6 @@ class _Reader:
         return value
 
     def _keys(self, path: Path, given: Any, allowed: Mapping[str, bool]) -> None:
-        if not isinstance(given, dict):
-            raise self._error(path, f"want a mapping with {', '.join(allowed)}")
         checked_keys(self._document, path, given, allowed)
 
     def _error(self, path: Path, message: str) -> Exception:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from services.detector.engine.dependencies import unknown_moments
 from services.detector.engine.errors import RuleError, RulesNotLoaded
 from services.detector.engine.partition import Partition
-from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
+from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set, read_contents
 from tests.reference.local_time import DAY
 from tests.reference.logs import (
     MONDAY,
@@ -67,6 +68,42 @@ def changed(file: str, before: str, after: str) -> dict[str, str]:
         ("an1.yaml", '"on": [complaint]', '"on": [complaint, usage]', None, None, "nothing else"),
         ("risk.yaml", "below: 50, rate", "below: 0, rate", None, None, "must rise"),
         ("lateness.yaml", "  usage: 2", "  usages: 2", None, None, "no kind of event"),
+        ("lateness.yaml", "hours:\n", "hours:\nx:\n", 3, 1, "unknown field x"),
+        ("an9.yaml", "THEN is_bill AND over\n  WHEN is_bill", "THEN is_bill AND over\n  WHEN is_bil", 40, 8,
+         "nearest known: is_bill"),
+        ("an9.yaml", "  WHEN step = '100' THEN full", "  WHEN step = '100' THEN full full", 41, None, "not a SQL"),
+        ("an7.yaml", "call_from_risk: 60", "call_from_risk: high", 32, 17, "a number from 0 to 100"),
+        ("an7.yaml", "call_from_risk: 60", "call_from_risk: .nan", 32, 17, "a number from 0 to 100"),
+        ("an7.yaml", "call_from_risk: 60", "urgent_from_risk: 101", 32, 19, "a number from 0 to 100"),
+        ("an7.yaml", "call_from_risk: 60", "call_from_risk: 0o9", 32, 17, "a number from 0 to 100"),
+        ("an7.yaml", "call_from_risk: 60", "call_from_risk: 0b_", 32, 17, "put it in quotes"),
+        ("an7.yaml", "{sum: voice_seconds, days: 7}", "{sum: [voice_seconds], days: 7}", 19, 20, "sum wants one value"),
+        ("an2.yaml", "{bills: total_fen,", "{bills: {a: 1},", None, None, "bills wants one value"),
+        ("an7.yaml", "resolve_on: [usage]", "resolve_on: [[usage]]", None, None, "no kind of event"),
+        ("an7.yaml", "resolve_on: [usage]", "resolve_on: [{usage: 1}]", None, None, "no kind of event"),
+        ("sp1.yaml", "{open: AN1}", "{open: [AN1]}", None, None, "open wants one value"),
+        ("an7.yaml", "title: 周通话时长下降", "title:", 55, None, "a text that is not empty"),
+        ("an7.yaml", "title: 周通话时长下降", "title: Fewer minutes", 55, 12, "not one Chinese character"),
+        ("an7.yaml", "title: Weekly minutes decline", "title: ' '", None, None, "a text that is not empty"),
+        ("ns1.yaml", "title: 免打扰时段", "title: Quiet", None, None, "not one Chinese character"),
+        ("an4.yaml", "priority: 2", "priority: 6", None, None, "from 1 (most urgent) to 5"),
+        ("an4.yaml", "priority: 2", "priority: 1.5", None, None, "from 1 (most urgent) to 5"),
+        ("an7.yaml", "expires: {days: 27}", "expires: {days: -1}", None, None, "0 to 400"),
+        ("an7.yaml", "expires: {days: 27}", "expires: {hours: true}", None, None, "0 to 9600"),
+        ("an7.yaml", "cool_down_days: 30", "cool_down_days: -30", None, None, "0 to 400"),
+        ("an7.yaml", "decline_percent: {value: 60", "decline_percent: {value: -60", None, None, "0 to 100000"),
+        ("an7.yaml", "    unit: seconds\n    observed: last_week", "    unit: fen\n    observed: last_week", None, None,
+         "what is observed is in seconds"),
+        ("an7.yaml", "parameters:\n", "parameters:\n  spare: {value: 1, unit: count}\n", 15, 3, "nothing uses spare"),
+        ("an7.yaml", "fire: last_week", "fire: 1 > 1e999 AND last_week", None, None, "too great a number"),
+        ("an7.yaml", "fire: last_week", "fire: 1 > 0; last_week", None, None, "want one SQL expression"),
+        ("an1.yaml", "OPENED: {zh: 处理中, en: open}", "OPENED:", 55, 14, "want a mapping with zh, en"),
+        ("an1.yaml", "channel: \"'CALL'\"", "channel: 'FAX'", None, None, "in quotes: 'UNKNOWN', 'CALL', 'SMS'"),
+        ("an1.yaml", "channel: \"'CALL'\"", "channel: \"'FAX'\"", None, None, "none of UNKNOWN, CALL, SMS"),
+        ("an4.yaml", "THEN 'CALL'", "THEN 'FAX'", None, None, "known: UNKNOWN, CALL, SMS"),
+        ("risk.yaml", "features:\n", "features: [1]\nfeature:\n", None, None, "unknown field feature"),
+        ("risk.yaml", "week: {\"sum\": \"voice_seconds\", \"days\": 7}", "week: [7]", None, None, "want a mapping"),
+        ("risk.yaml", "rate: 0.0297", "rate: 2.97", None, None, "from 0 to 1"),
     ],
 )  # fmt: skip
 def test_refused_with_place_and_remedy(
@@ -239,3 +276,32 @@ def test_full_hours_of_more_than_a_day_ago_are_asked_of_no_one() -> None:
     six = midnight + 6 * hour
     late, soon = rules.mask_at(six, day, six + 3 * DAY), rules.mask_at(six, day, six)
     assert late == soon != 0
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "column", "says"),
+    [
+        (
+            "an8.yaml",
+            "supersedes: [AN6, AN7]",
+            "supersedes: [AN6, AN77]",
+            19,
+            "no rule has the id AN77; nearest known: AN7",
+        ),
+        ("sp1.yaml", "{open: AN1}", "{open: ZZ1}", 26, "no rule has the id ZZ1"),
+        ("an8.yaml", "{held: AN7, weeks: 4}", "{held: XX, weeks: 4}", 17, "no rule has the id XX"),
+        ("an8.yaml", "{held: AN7, weeks: 4}", "{held: AN3, weeks: 4}", 17, "AN3 does not remember"),
+        ("ns1.yaml", "[AN5, AN11]", "[AN5, AN99]", 27, "no rule has the id AN99"),
+    ],
+)
+def test_a_moment_that_is_not_there_is_refused(file: str, before: str, after: str, column: int, says: str) -> None:
+    (fault,) = unknown_moments(read_contents(changed(file, before, after)).documents)
+    assert (fault.file, fault.column) == (f"rules/{file}", column)
+    assert says in fault.message
+
+
+def test_aliases_of_aliases_do_not_multiply_without_end() -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    with pytest.raises(RuleError, match="more than 20000 values"):
+        compile_rule_set({"rules/x.yaml": "\n".join(lines)}, "x@1")
