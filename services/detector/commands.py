@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated
 
@@ -95,7 +96,8 @@ def verify(
     if not bootstrap or rate <= 0:
         typer.echo("KAIROS_KAFKA_BOOTSTRAP or --bootstrap is required, and --rate must be positive", err=True)
         raise typer.Exit(2)
-    engine = engine_of(read_settings(DetectorSettings, "DETECTOR"))
+    environment = {**os.environ, "KAIROS_KAFKA_BOOTSTRAP": bootstrap}
+    engine = engine_of(read_settings(DetectorSettings, "DETECTOR", environment))
     say = (lambda line: None) if as_json else (lambda line: typer.echo(line, err=True))
     try:
         reports = asyncio.run(
