@@ -55,6 +55,11 @@ class Diff:
         """True when both say the same."""
         return not (self.added or self.removed or self.changes)
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Rules and other documents that both have and that differ."""
+        return tuple(dict.fromkeys(change.rule for change in self.changes))
+
     def as_json(self) -> dict[str, Any]:
         """The diff as one JSON object, changes by rule."""
         rules: dict[str, list[dict[str, Any]]] = {}

@@ -44,13 +44,16 @@ def changed_rules(folder: Path) -> Path:
 
 
 def test_publishing_a_version_the_same_again_and_another(kafka: KafkaServer, tmp_path: Path) -> None:
-    assert publish(kafka) == (0, {"published": True, "key": "province@1", "offset": 0})
+    code, said = publish(kafka)
+    assert (code, said["published"], said["key"], said["offset"]) == (0, True, "province@1", 0)
+    assert (len(list(said["added"])), said["changed"], said["removed"]) == (31, [], [])  # type: ignore[call-overload]  # JSON
     assert publish(kafka) == (0, {"published": False, "key": "province@1", "offset": 0})
     other = changed_rules(tmp_path)
     code, refused = publish(kafka, "--rules", str(other), "--version", "1")
     assert code == 1
     assert "immutable" in str(refused["error"])
-    assert publish(kafka, "--rules", str(other)) == (0, {"published": True, "key": "province@2", "offset": 1})
+    told = {"added": [], "changed": ["AN4"], "removed": []}
+    assert publish(kafka, "--rules", str(other)) == (0, {"published": True, "key": "province@2", "offset": 1, **told})
     assert [each.version for each in read_published(kafka.bootstrap, "province")] == [1, 2]
 
     (records,) = rig.read_topic(kafka.bootstrap, rig.RULES).values()
@@ -70,5 +73,34 @@ def test_refused_before_anything_is_written(kafka: KafkaServer, tmp_path: Path) 
     assert (code, said["published"]) == (1, False)
     (tmp_path / "an4.yaml").write_text("id: AN4", encoding="utf-8")
     code, said = publish(kafka, "--rules", str(tmp_path))
-    assert (code, "rules/an4.yaml:1:1: description is missing" in str(said["error"])) == (1, True)
+    assert (code, f"{tmp_path}/an4.yaml:1:1: description is missing" in str(said["error"])) == (1, True)
     assert list(read_published(kafka.bootstrap, "province")) == known
+
+
+def test_drafts_are_laid_over_the_newest_version_and_nothing_else_goes(kafka: KafkaServer, tmp_path: Path) -> None:
+    text = (SHIPPED / "an4.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("{value: 1000, unit", "{value: 1300, unit"), encoding="utf-8")
+    before = list(read_published(kafka.bootstrap, "province"))[-1]
+
+    code, said = publish(kafka, "--rules", str(tmp_path / "mine.yaml"))
+    assert (code, said["added"], said["changed"], said["removed"]) == (0, [], ["AN4"], [])
+    after = list(read_published(kafka.bootstrap, "province"))[-1]
+    assert len(after.documents) == len(before.documents)
+    assert "{value: 1300, unit" in after.documents["rules/mine.yaml"]
+    assert "rules/an4.yaml" not in after.documents
+
+    (tmp_path / "mine.yaml").write_text(text.replace("id: AN4", "id: XX4"), encoding="utf-8")
+    code, said = publish(kafka, "--rules", str(tmp_path))
+    assert code == 1
+    assert "AN4 would be removed" in str(said["error"])
+    code, said = publish(kafka, "--rules", str(tmp_path), "--whole")
+    assert (code, said["added"]) == (0, ["XX4"])
+    assert "AN4" in list(said["removed"])  # type: ignore[call-overload]  # JSON
+
+
+def test_kafka_away_is_one_line_and_exit_code_3() -> None:
+    arguments = ["publish", "--author", "li", "--publisher", "wang", "--bootstrap", "127.0.0.1:1"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 3
+    assert result.output.count("\n") == 1
+    assert "Kafka" in result.output
