@@ -16,10 +16,10 @@ PARAMETER, PREDICATE, MESSAGE, OTHER = "parameter", "predicate", "message", "oth
 _EXPRESSIONS = frozenset(
     {
         "fire", "rearm", "when", "priority", "channel", "earliest_contact", "recheck_at", "occurred", "keep", "known",
-        "value", "observed", "baseline", "threshold",
+        "remembers", "value", "observed", "baseline", "threshold",
     }
 )  # fmt: skip
-_PREDICATES = frozenset({"fire", "rearm", "resolve", "features", "recheck_at", "wait", "resolve_on"})
+_PREDICATES = frozenset({"fire", "rearm", "remembers", "resolve", "features", "recheck_at", "wait", "resolve_on"})
 _LAYERS = ("city", "segment", "city_and_segment")
 _NAMES = ("name", "as", "id")
 """Fields by which items of a list are the same item."""

@@ -265,13 +265,12 @@ class Writer:
         occurred = f"np.int64({rule.occurred.code})" if rule.occurred else "np.int64(at)"
         find = f"row = {self.finding()}"
         same = "" if rule.episode == BY_CONTRACT else " and get64(pool, row, EPISODE_AT) == key_at"
-        remember = [f"hold(st, s, pool, meta, np.int64({rule.code}), day)"] if rule.remembers else []
         body += [
             f"if st[s, FLAGS] & {live_bit(rule.code)} != 0:",
             f"    {find}",
             *("    " + line for line in self._ends_at_hour()),
+            *self._remember(known),
             *self.unless(conditions, ["return n"], known),
-            *remember,
             find,
             "if not may_open(pool, row, day):",
             "    return n",
@@ -286,6 +285,14 @@ class Writer:
             "return n",
         ]
         return function(name, JUDGE + (", step" if rule.steps else ""), body)
+
+    def _remember(self, known: set[str]) -> list[str]:
+        """Return the lines that note that this week the condition held which others count, raised or not."""
+        condition = self.rule.remembers
+        if condition is None:
+            return []
+        held = f"hold(st, s, pool, meta, np.int64({self.rule.code}), day)"
+        return [*self.locals(condition, known=known, failed=FAILED), f"if {condition.code}:", "    " + held]
 
     def _ends_at_hour(self) -> list[str]:
         """Close what has expired; where the rule says so, resolve what ends at the hour."""

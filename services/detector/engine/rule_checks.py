@@ -89,7 +89,7 @@ def _check_memory(rule: Rule, document: Document) -> None:
         raise document.error(("row",), "only days and festivals that nothing ends or cools down may do without a row")
     if rule.episode == BY_FESTIVAL and rule.keeps_row:
         raise document.error(("row",), "festivals keep no row: want none")
-    if rule.remembers and (rule.slot is None or rule.slot.every != "monday" or not rule.keeps_row):
+    if rule.remembers is not None and (rule.slot is None or rule.slot.every != "monday" or not rule.keeps_row):
         raise document.error(("remembers",), "only rules of every monday remember when their condition held")
 
 

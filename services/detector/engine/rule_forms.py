@@ -161,7 +161,7 @@ class Rule:
     steps: tuple[str, ...] = ()
     bulk: bool = False
     keeps_row: bool = True
-    remembers: bool = False
+    remembers: Typed | None = None
     ends_at_hour: bool = False
     warm: Typed | None = None
     urgent_from_risk: float | None = None

@@ -53,7 +53,7 @@ class CompiledRuleSet:
     @property
     def remembering(self) -> int:
         """How many rules remember when their condition held: each may need a row of every customer it visits."""
-        return sum(rule.remembers for rule in self.rules)
+        return sum(rule.remembers is not None for rule in self.rules)
 
     @cached_property
     def bulk(self) -> frozenset[str]:

@@ -137,7 +137,7 @@ class _Reader:
             steps=self._steps,
             bulk=self._truth("bulk"),
             keeps_row=self._word("row", ("kept", "none"), "kept") == "kept",
-            remembers=self._truth("remembers"),
+            remembers=self._optional("remembers", "boolean"),
             ends_at_hour="hour" in self._list("resolve_on"),
             warm=self._optional("warm", "boolean"),
             urgent_from_risk=self._risk("urgent_from_risk"),

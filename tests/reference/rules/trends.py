@@ -36,6 +36,10 @@ class Weekly(Rule):
         close_if_expired(episode, view.at)
         return episode if episode.is_open else None
 
+    def recovery(self, view: View, mean: Fraction) -> Number:
+        """From where on the running week is back to what was compared with."""
+        return percent_of(view.limit(self.id, "recovery_percent"), mean)
+
 
 def week_of(ring: Ring, monday: date) -> int:
     """The week before a Monday."""
@@ -64,13 +68,14 @@ class AN7(Weekly):
         week, four = week_of(customer.seconds, monday), four_weeks_of(customer.seconds, monday)
         mean, least = Fraction(four, 4), view.limit(self.id, "least_mean")
         limit = percent_of(view.limit(self.id, "decline_percent"), mean)
-        fires = week <= limit and mean >= least
-        customer.calls_declined[monday] = fires
+        declines = week <= limit and mean >= least
+        customer.calls_declined[monday] = declines
+        has_recovered = running_week_of(customer.seconds, monday) >= self.recovery(view, mean)
         for old in sorted(customer.calls_declined)[:-8]:
             del customer.calls_declined[old]
         return Verdict(
             name=monday.isoformat(),
-            fires=fires,
+            fires=declines and not has_recovered,
             expires=midnight(monday + days(28)),
             priority=2 if week == 0 else 3,
             channel="CALL" if week == 0 else "SELF_SERVICE",
@@ -91,7 +96,7 @@ class AN7(Weekly):
             return
         running = running_week_of(customer.seconds, day)
         mean = Fraction(episode.kept, 4)
-        limit = percent_of(view.limit(self.id, "recovery_percent"), mean)
+        limit = self.recovery(view, mean)
         if running < limit:
             return
         week = days_sum(customer.seconds, day - days(7), day - days(1))
@@ -123,9 +128,10 @@ class AN3(Weekly):
         mean, least = Fraction(four, 4), view.limit(self.id, "least_fall")
         limit = percent_of(view.limit(self.id, "fall_percent"), mean)
         since = self.days_since_change(view)
+        has_recovered = running_week_of(customer.charge, monday) >= self.recovery(view, mean)
         return Verdict(
             name=monday.isoformat(),
-            fires=week <= limit and mean - week >= least and since > 35,
+            fires=week <= limit and mean - week >= least and since > 35 and not has_recovered,
             expires=midnight(monday + days(28)),
             priority=3,
             channel="SELF_SERVICE",
@@ -154,7 +160,7 @@ class AN3(Weekly):
         if episode is None:
             return
         running, mean = running_week_of(view.customer.charge, view.day), Fraction(episode.kept, 4)
-        limit = percent_of(view.limit(self.id, "recovery_percent"), mean)
+        limit = self.recovery(view, mean)
         if running < limit:
             return
         layer = view.layer(self.id, "recovery_percent")
@@ -187,7 +193,7 @@ class AN8(Weekly):
         week, four = week_of(customer.seconds, monday), four_weeks_of(customer.seconds, monday)
         declined = sum(customer.calls_declined.get(monday - days(7 * i), False) for i in range(4))
         age = (monday - local_date(bill["occurred_at"])).days if bill else NEVER
-        recovery = percent_of(view.limit(self.id, "recovery_percent"), Fraction(four, 4))
+        recovery = self.recovery(view, Fraction(four, 4))
         return Verdict(
             name=monday.isoformat(),
             fires=self.bill_has_fallen(view)
@@ -224,7 +230,7 @@ class AN8(Weekly):
         if episode is None:
             return
         running, mean = running_week_of(customer.seconds, day), Fraction(episode.kept, 4)
-        limit = percent_of(view.limit(self.id, "recovery_percent"), mean)
+        limit = self.recovery(view, mean)
         ends = None
         if view.kind == "usage" and running >= limit:
             ends = "minutes_recovered"
@@ -258,10 +264,11 @@ class AN13(Weekly):
         fall = percent_of(view.limit(self.id, "fall_percent"), mean)
         jump = percent_of(view.limit(self.id, "jump_percent"), mean)
         has_jumped = week >= jump
+        has_fallen = week <= fall and running_week_of(customer.data, monday) <= fall
         limit, layer = self.limit_and_layer(view, mean, has_jumped)
         return Verdict(
             name=monday.isoformat(),
-            fires=mean >= least and (week <= fall or has_jumped),
+            fires=mean >= least and (has_fallen or has_jumped),
             expires=midnight(monday + days(28)),
             priority=3,
             channel="SMS",

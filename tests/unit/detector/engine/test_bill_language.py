@@ -18,7 +18,7 @@ REFUSED = {
         "sp3", "row: none", "row: none\nresolve: [{when: auto_pay, as: x}]", "may do without a row",
     ),
     "rowless_with_cool_down": ("sp3", "row: none", "row: none\ncool_down_days: 3", "may do without a row"),
-    "memory_of_bills": ("an6", "episode: cycle", "episode: cycle\nremembers: true", "only rules of every monday"),
+    "memory_of_bills": ("an6", "episode: cycle", "episode: cycle\nremembers: auto_pay", "only rules of every monday"),
     "no_truth": ("sp2", "bulk: true", "bulk: maybe", "want true or false"),
     "unknown_bill": ("an6", "{bills: total_fen, cycles: 0", "{bills: roaming_fen, cycles: 0", "is not kept"),
     "too_many_cycles": ("an6", "total_fen, cycles: 3", "total_fen, cycles: 4", "from 0 to 3"),

@@ -177,6 +177,21 @@ def test_segments_have_bands_of_their_own() -> None:
         assert len(found_by(rules, life, "AN13")) == wanted
 
 
+@pytest.mark.parametrize(
+    ("rule", "service", "mean", "back"),
+    [("AN3", "SMS", 4_000, 3_200), ("AN7", "VOICE", 9_000, 7_200), ("AN13", "DATA", MEAN, MEAN * 40 // 100 + 1)],
+)
+@pytest.mark.parametrize("less", [0, 1])
+def test_a_fall_that_is_over_when_a_missed_monday_is_caught_up_is_not_raised(
+    rule: str, service: str, mean: int, back: int, less: int
+) -> None:
+    what = "charge_fen" if rule == "AN3" else "quantity"
+    life = weeks(service, mean, mean, mean, mean, 0, what=what)
+    life.use(JUDGED + timedelta(1), service, **{what: back - less})
+    life.tick(local(JUDGED + timedelta(2), 6))
+    assert bool(found(life, rule)) is bool(less)
+
+
 BILLS = (("2026-02", 10_000), ("2026-03", 10_000), ("2026-04", 10_000))
 
 
@@ -239,3 +254,12 @@ def test_an8_ends_when_a_bill_recovers() -> None:
     life = judged(declining(*((9_000,) * 13), 100, 100), LAST)
     life.bill("2026-06", 9_000, on=LAST + timedelta(3))
     assert found(life, "AN8")[-1] == (LAST.isoformat(), "bill_recovered")
+
+
+def test_a_week_of_an7_that_was_over_before_it_was_judged_counts_for_an8() -> None:
+    """The condition held, raised or not: the tick of a Monday was missed, and meanwhile calls were back."""
+    life, missed = declining(*((9_000,) * 13), 100, 7_200, 100), ("tick", local(LAST - WEEK, 6, 1))
+    life.entries = [each for each in life.entries if each != missed]
+    monday = (LAST + WEEK).isoformat()
+    assert found(judged(life, LAST + WEEK), "AN7") == [(monday, "RAISED")]
+    assert found(life, "AN8") == [(monday, "RAISED")]
