@@ -220,7 +220,7 @@ def _evidence(title: str, given: Any) -> Iterator[Block]:
             _inline(each.get("observed", each.get("text", ""))),
             _inline(each.get("baseline", "")),
             _inline(each.get("threshold", "")),
-            f"`{each['layer']}`" if each.get("layer") else "",
+            _inline(each.get("layer", "")),
         )
         for each in given
     )

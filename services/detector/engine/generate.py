@@ -148,7 +148,7 @@ class Writer:
         numbers: list[Typed] = []
         texts: list[Typed] = []
         for evidence in conditions:
-            numbers += [e for e in (evidence.observed, evidence.baseline, evidence.threshold) if e is not None]
+            numbers += evidence.numbers
             texts += (
                 [evidence.observed_text] if evidence.observed_text and evidence.observed_text.type == "text" else []
             )

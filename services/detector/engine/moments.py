@@ -168,12 +168,15 @@ class _Teller:
         observed = finite(next(self._numbers)) if evidence.observed is not None else None
         baseline = finite(next(self._numbers)) if evidence.baseline is not None else None
         threshold = finite(next(self._numbers)) if evidence.threshold is not None else None
+        by = evidence.layer
+        if evidence.layer_by is not None:
+            by = evidence.layer_by.words[int(next(self._numbers))]
         text = None
         if evidence.observed_text is not None:
             text = self._text(evidence.observed_text.type, evidence.observed_text.words)
         layer = "NONE"
-        if evidence.layer:
-            layer = LAYERS[int(self._rule.parameters[evidence.layer].layers[self._row])]
+        if by:
+            layer = LAYERS[int(self._rule.parameters[by].layers[self._row])]
         return {
             "name": evidence.name,
             "observed": observed,

@@ -68,7 +68,8 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One condition as it is told: what was observed, against what. layer: the parameter whose layer is named."""
+    """One condition as it is told: what was observed, against what. layer: the parameter whose layer is named.
+    layer_by: or what says which of the rule's parameters it is."""
 
     name: str
     unit: str
@@ -77,6 +78,13 @@ class Evidence:
     baseline: Typed | None = None
     threshold: Typed | None = None
     layer: str = ""
+    layer_by: Typed | None = None
+
+    @property
+    def numbers(self) -> tuple[Typed, ...]:
+        """The numbers that it tells, in their order."""
+        found = (self.observed, self.baseline, self.threshold, self.layer_by)
+        return tuple(each for each in found if each is not None)
 
 
 @dataclass(frozen=True)

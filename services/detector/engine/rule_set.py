@@ -161,7 +161,7 @@ def _new_rule(document: Document, known: list[Rule]) -> Rule:
     if len(known) >= RULES_MAX:
         raise document.error(("id",), f"more than {RULES_MAX} rules")
     numbers = max(
-        sum(part is not None for e in told for part in (e.observed, e.observed_text, e.baseline, e.threshold))
+        sum(len(each.numbers) + (each.observed_text is not None) for each in told)
         for told in (rule.evidence, rule.resolved_evidence)
     )
     if numbers + len(rule.tells) > FIRST_RISK:

@@ -227,8 +227,9 @@ class _Reader:
     def _read_condition(self, path: Path, given: Any) -> Evidence:
         keys = {"name": True, "unit": True, "observed": False, "text": False, "baseline": False, "threshold": False}
         self._keys(path, given, {**keys, "layer": False})
-        layer = str(given.get("layer", ""))
-        if layer and layer not in self._mapping("parameters"):
+        layer, parameters = str(given.get("layer", "")), tuple(self._mapping("parameters"))
+        is_name = re.fullmatch(r"\w*", layer) is not None
+        if layer and is_name and layer not in parameters:
             raise self._error((*path, "layer"), f"{layer} is not a parameter of this rule")
 
         def part(key: str, type_: str) -> Typed | None:
@@ -246,7 +247,8 @@ class _Reader:
             observed_text=self._expression((*path, "text"), given["text"], None) if "text" in given else None,
             baseline=part("baseline", "number"),
             threshold=part("threshold", "number"),
-            layer=layer,
+            layer=layer if is_name else "",
+            layer_by=None if is_name else self._expression((*path, "layer"), layer, "enum", words=parameters),
         )
 
     def _check_unit(self, path: Path, given: Any, observed: Typed) -> None:

@@ -129,8 +129,8 @@ class AN9(BillRule):
 
     def evidence(self, view: View, step: str, bill: Record | None, cycle: int) -> list[Condition]:
         """Allowances, then what is outside the bundle."""
-        percent = view.limit(self.id, "near_percent" if step == "80" else "full_percent")
-        layer = view.layer(self.id, "near_percent")
+        name = "near_percent" if step == "80" else "full_percent"
+        percent, layer = view.limit(self.id, name), view.layer(self.id, name)
         newest = newest_bill(view.customer)
         fee = plan_fee(view.customer, newest) if newest else view.profile["plan_fee_fen"] or 0
         before = bill_before(view.customer, cycle)

@@ -191,10 +191,12 @@ class AN2(BillRule):
         cycle = month_number(bill["cycle"]) if bill else month_of(view.day)
         month_charge = bill["total_fen"] if bill else self.accrued(view)
         known, three = three_before(view.customer, cycle)
-        mean = Fraction(three, 3)
-        rise = percent_of(view.limit(self.id, "rise_percent"), mean)
-        limit = max(rise, mean + view.limit(self.id, "least_rise"))
-        has_risen = known == 3 and month_charge >= limit
+        mean, limit = None, None
+        if known > 0:
+            mean = Fraction(three, known)
+            rise = percent_of(view.limit(self.id, "rise_percent"), mean)
+            limit = max(rise, mean + view.limit(self.id, "least_rise"))
+        has_risen = known == 3 and limit is not None and month_charge >= limit
         day_charge, day_mean, day_limit, is_warm = self.day(view)
         fires = has_risen or (bill is None and is_warm and day_charge >= day_limit)
         ends = None

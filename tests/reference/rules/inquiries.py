@@ -42,18 +42,20 @@ class FT4(Rule):
         since = (yesterday - max(before)).days if before else NEVER
         quiet = view.limit(self.id, "quiet_days")
         bill = newest_bill(customer)
-        last = bill["total_fen"] if bill else 0
+        last = bill["total_fen"] if bill else None
         one_before = bill_before(customer, month_number(bill["cycle"])) if bill else None
-        previous = one_before["total_fen"] if one_before else 0
-        is_known = last > 0 and previous > 0
-        risen = percent_of(view.limit(self.id, "risen_percent"), previous)
-        much = percent_of(view.limit(self.id, "call_percent"), previous)
+        previous = one_before["total_fen"] if one_before else None
+        risen = None if previous is None else percent_of(view.limit(self.id, "risen_percent"), previous)
+        has_risen = is_worth_a_call = False
+        if last is not None and previous is not None and last > 0 and previous > 0:
+            has_risen = last >= percent_of(view.limit(self.id, "risen_percent"), previous)
+            is_worth_a_call = last >= percent_of(view.limit(self.id, "call_percent"), previous)
         return Verdict(
             name=view.day.isoformat(),
             fires=since > quiet,
             expires=midnight(view.day + days(4)),
-            priority=2 if is_known and last >= risen else 4,
-            channel="CALL" if is_known and last >= much else "SMS",
+            priority=2 if has_risen else 4,
+            channel="CALL" if is_worth_a_call else "SMS",
             occurred=min(asked),
             nominal=view.day,
             evidence=[

@@ -23,9 +23,10 @@ class AN4(Rule):
         balance, arpu = customer.balance["balance_fen"], view.profile["arpu_fen"]
         mean = Fraction(days_sum(customer.charge, day - days(28), day - days(1)), 28)
         observed = (day - customer.first_day).days if customer.first_day else 0
-        limit = view.limit(self.id, "floor")
+        floor = limit = view.limit(self.id, "floor")
         if observed >= 28:
             limit = max(limit, view.limit(self.id, "spend_days") * mean)
+        layer = view.layer(self.id, "spend_days" if limit > floor else "floor")
         is_far_above = balance > view.limit(self.id, "rearm_factor") * limit
         ends = None
         if balance >= limit and customer.balance["reason"] == "TOP_UP":
@@ -43,7 +44,7 @@ class AN4(Rule):
             channel="CALL" if arpu is not None and arpu > view.limit(self.id, "call_above") else "SMS",
             occurred=view.at,
             evidence=[
-                seen("balance_fen", "fen", balance, mean, limit, view.layer(self.id, "floor")),
+                seen("balance_fen", "fen", balance, mean, limit, layer),
                 seen("observed_days", "days", observed, None, 28),
             ],
         )

@@ -316,7 +316,7 @@ class AN13(Weekly):
     def limit_and_layer(self, view: View, mean: Fraction, has_jumped: bool) -> tuple[Number, str]:
         """The bound that was passed, and its layer."""
         name = "jump_percent" if has_jumped else "fall_percent"
-        return percent_of(view.limit(self.id, name), mean), view.layer(self.id, "fall_percent")
+        return percent_of(view.limit(self.id, name), mean), view.layer(self.id, name)
 
 
 class AN12(Rule):

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.reference.local_time import DAY
-from tests.reference.logs import MONDAY, Log, local
+from tests.reference.logs import MONDAY, Log, local, run_engine
 from tests.unit.detector.engine.judged import moments_of, states
+from tests.unit.detector.engine.lives import overridden
 
 AT = local(MONDAY, 10)
 
@@ -143,6 +144,17 @@ def test_high_revenue_is_called(arpu: int | None, channel: str) -> None:
     log = started(arpu_fen=arpu)
     log.event("balance", AT + 1, balance_fen=1)
     assert [m["channel"] for m in moments_of(log)] == [channel]
+
+
+@pytest.mark.parametrize(("fen_a_day", "layer"), [(500, "SEGMENT"), (501, "PROVINCE")])
+def test_it_tells_the_layer_of_the_greater_bound(fen_a_day: int, layer: str) -> None:
+    log = Log()
+    spending(log, fen_a_day, 28)
+    log.profile(AT - 1000, segment="GO")
+    log.tick(AT)
+    log.event("balance", AT + 1, balance_fen=1)
+    rules = overridden("AN4", "floor", "value: 1000", "segment: {GO: 1000}, value: 900")
+    assert [m["evidence"][0]["layer"] for m in run_engine(log.entries, rules=rules)[0]] == [layer]
 
 
 def test_what_it_tells() -> None:

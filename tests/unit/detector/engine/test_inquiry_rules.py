@@ -310,6 +310,8 @@ def test_ft4_is_urgent_after_a_higher_bill(before: int | None, last: int, priori
         (MONDAY + timedelta(1)).isoformat(), local(MONDAY + timedelta(5)),
     )  # fmt: skip
     assert observed(moment) == {"days_since_fee_inquiry": 100_000, "last_bill_fen": last}
+    assert moment["evidence"][1]["baseline"] == before
+    assert moment["parameters"]["bill_before"] == ("?" if before is None else f"{before / 100:.2f}")
 
 
 def test_ft4_cools_down_and_late_inquiries_of_a_judged_day_are_seen_only() -> None:

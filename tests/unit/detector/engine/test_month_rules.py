@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.reference.logs import run_engine
 from tests.reference.records import local
 from tests.unit.detector.engine.judged import moments_of
 from tests.unit.detector.engine.lives import DAY_ONE, Life, evidence, found, found_by, overridden
@@ -132,6 +133,19 @@ def test_an2_a_dear_day_wants_thirty_observed_days() -> None:
     assert found(life, "AN2") == []
 
 
+@pytest.mark.parametrize(
+    ("known", "mean", "told"), [(0, None, "?"), (1, 10_000, "100.00"), (2, 9_000, "90.00"), (3, 8_000, "80.00")]
+)
+def test_an2_compares_with_the_mean_of_the_bills_that_are_known(known: int, mean: int | None, told: str) -> None:
+    life = month_of_small_days()
+    for n in range(known):
+        life.bill(f"2026-0{3 - n}", 10_000 - n * 2_000, on=date(2026, 4, 1 + n))
+    life.use(DAY_ONE + timedelta(35), hour=11, charge_fen=30_000)
+    moment = next(m for m in moments_of(life) if m["rule_id"] == "AN2")
+    assert moment["evidence"][0]["baseline"] == mean
+    assert (moment["parameters"]["known"], moment["parameters"]["mean_bill"]) == (str(known), told)
+
+
 def test_an2_counts_the_last_24_clock_hours() -> None:
     life = month_of_small_days(1)
     day = DAY_ONE + timedelta(30)
@@ -233,6 +247,14 @@ def test_cities_have_shares_of_their_own() -> None:
         life = Life(city=city, plan_data_kib=1_000)
         life.use(MAY, quantity=500)
         assert found_by(rules, life, "AN9") == wanted
+
+
+@pytest.mark.parametrize(("used", "layer"), [(900, "CITY"), (1_000, "PROVINCE")])
+def test_an9_tells_the_layer_of_the_step_that_was_passed(used: int, layer: str) -> None:
+    rules = overridden("AN9", "near_percent", "value: 80", "city: {SZ: 50}, value: 80")
+    life = Life(city="SZ", plan_data_kib=1_000)
+    life.use(MAY, quantity=used)
+    assert evidence(run_engine(life.entries, rules=rules)[0], "AN9", "used_data_kib")["layer"] == layer
 
 
 def test_evidence_tells_what_was_used_of_what() -> None:

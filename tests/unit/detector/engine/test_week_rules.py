@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.reference.logs import run_engine
 from tests.reference.records import local
 from tests.unit.detector.engine.judged import moments_of
 from tests.unit.detector.engine.lives import DAY_ONE, Life, found, found_by, overridden
@@ -175,6 +176,16 @@ def test_segments_have_bands_of_their_own() -> None:
     for segment, wanted in (("GO", 1), ("BRAND", 0)):
         life = judged(weeks("DATA", MEAN, MEAN, MEAN, MEAN, MEAN // 5, segment=segment))
         assert len(found_by(rules, life, "AN13")) == wanted
+
+
+@pytest.mark.parametrize(("last", "layer"), [(4 * MEAN, "SEGMENT"), (0, "PROVINCE")], ids=["jump", "fall"])
+def test_an13_tells_the_layer_of_the_bound_that_was_passed(last: int, layer: str) -> None:
+    rules = overridden("AN13", "jump_percent", "value: 250", "segment: {BRAND: 200}, value: 250")
+    life = judged(weeks("DATA", MEAN, MEAN, MEAN, MEAN, last, segment="BRAND"))
+    life.use(JUDGED + WEEK + timedelta(1), "DATA", quantity=MEAN)
+    judged(life, JUDGED + WEEK, JUDGED + 2 * WEEK)
+    moments = [m for m in run_engine(life.entries, rules=rules)[0] if m["rule_id"] == "AN13"]
+    assert [(m["state"], m["evidence"][0]["layer"]) for m in moments] == [("RAISED", layer), ("RESOLVED", layer)]
 
 
 @pytest.mark.parametrize(
