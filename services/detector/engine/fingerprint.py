@@ -64,7 +64,7 @@ class _Describer:
         if isinstance(value, Dispatcher):
             return self.function(value.py_func, repr(sorted(value.targetoptions.items(), key=lambda item: item[0])))
         if isinstance(value, _Intrinsic):
-            return _text_of(inspect.getfile(value._defn))
+            return _intrinsic(value._defn)
         if isinstance(value, _PLAIN):
             return f"{type(value).__name__} {value!r}"
         if isinstance(value, tuple):
@@ -110,6 +110,16 @@ def _names(code: CodeType, *operations: str) -> set[str]:
         if isinstance(constant, CodeType):
             names |= _names(constant, *operations)
     return names
+
+
+def _intrinsic(definition: FunctionType) -> str:
+    """Describe what writes machine code itself: by the text of its file, and by the numbers and words that it imports."""
+    found = {
+        name: value
+        for name, value in sorted(definition.__globals__.items())
+        if isinstance(value, _PLAIN) and not name.startswith("__")
+    }
+    return f"{_text_of(inspect.getfile(definition))} {found!r}"
 
 
 @lru_cache(maxsize=64)

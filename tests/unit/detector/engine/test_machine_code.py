@@ -14,7 +14,7 @@ from services.detector.engine.fingerprint import Indescribable, fingerprint
 from services.detector.engine.generate import rule_text
 from services.detector.engine.hooks import TooManyRules, findings_at_once, hooks_of
 from services.detector.engine.jit import address, drop_unused, entry, kernel
-from services.detector.engine.layout import COMPLAINTS_KEPT
+from services.detector.engine.layout import COMPLAINTS_KEPT, WORDS
 from services.detector.engine.rule_forms import Rule
 from services.detector.engine.rule_set import compile_rule_set
 from tests.reference.logs import shipped, shipped_documents
@@ -86,6 +86,17 @@ def test_what_cannot_be_described_is_refused(value: str) -> None:
 def test_a_name_that_is_not_there_is_refused() -> None:
     with pytest.raises(Indescribable, match="LIMIT"):
         named(TEXT.replace("LIMIT = 3", ""))
+
+
+def _reads_a_record(frame: Any) -> Any:
+    return calls.records_of(frame)
+
+
+def test_what_writes_machine_code_is_named_by_the_words_that_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a record that grows is read with its old length by code that was kept."""
+    before = fingerprint(_reads_a_record)
+    monkeypatch.setattr(calls, "WORDS", WORDS + 2)
+    assert fingerprint(_reads_a_record) != before
 
 
 def test_the_names_that_generated_modules_import_are_unambiguous() -> None:
