@@ -113,7 +113,7 @@ def _names(code: CodeType, *operations: str) -> set[str]:
 
 
 def _intrinsic(definition: FunctionType) -> str:
-    """Describe what writes machine code itself: by the text of its file, and by the numbers and words that it imports."""
+    """Describe what writes machine code itself: the text of its file, and the numbers and words that it imports."""
     found = {
         name: value
         for name, value in sorted(definition.__globals__.items())
