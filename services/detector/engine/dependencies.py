@@ -18,7 +18,7 @@ def unknown_moments(documents: Iterable[Document]) -> list[RuleError]:
     """Return the first fault of each document that names a rule that is not there, or does not remember."""
     documents = list(documents)
     rules = {str(each.value["id"]): each for each in documents if "id" in each.value and not is_gate(each)}
-    remembering = {rule_id for rule_id, each in rules.items() if each.value.get("remembers") is True}
+    remembering = {rule_id for rule_id, each in rules.items() if "remembers" in each.value}
     return [fault for each in documents if (fault := _fault(each, set(rules), remembering)) is not None]
 
 
@@ -27,7 +27,7 @@ def _fault(document: Document, ids: set[str], remembering: set[str]) -> RuleErro
         if rule_id not in ids:
             return document.error(path, f"no rule has the id {rule_id}{_nearest(rule_id, ids)}")
         if path[-1] == _HELD and rule_id not in remembering:
-            told = f"{rule_id} does not remember when its condition held; rules with `remembers: true`"
+            told = f"{rule_id} does not remember when its condition held; rules with `remembers`"
             return document.error(path, f"{told}: {', '.join(sorted(remembering)) or 'none'}")
     return None
 

@@ -30,7 +30,7 @@ def test_the_first_error_of_every_faulty_file_is_told_with_the_path_given(tmp_pa
     code, said = run("check", str(tmp_path))
     assert code == 1
     assert [line.split(": ")[0] for line in sorted(said.splitlines())] == [
-        f"{first}:21:7", f"{second}:30:1", f"{third}:2:14"]  # fmt: skip
+        f"{first}:21:7", f"{second}:31:1", f"{third}:2:14"]  # fmt: skip
     assert "save the file as UTF-8" in said
     code, said = run("check", "--rules", str(tmp_path), "--json")
     assert (code, len(json.loads(said)["errors"])) == (1, 3)
