@@ -5,7 +5,7 @@ customers are independent of each other this finds what visits at the tick would
 time, the rule set and the place in the log of its tick.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,12 +83,12 @@ class Visits:
         self._store = store
         self.rows = np.zeros((_AT_FIRST, 6), np.int64)
         self.calendars = np.zeros((_AT_FIRST, CALENDAR_WORDS), np.int64)
-        self._rule_sets: list[CompiledRuleSet] = []
+        self._stretches: list[tuple[int, int, CompiledRuleSet]] = []
         self._next_page = 0
         self._taken = (0, 0)  # pages whose customers were handed out last
 
     def __len__(self) -> int:
-        return len(self._rule_sets)
+        return self._stretches[-1][1] if self._stretches else 0
 
     @property
     def pending(self) -> int:
@@ -116,16 +116,16 @@ class Visits:
             self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])
             self.calendars = np.concatenate([self.calendars, np.zeros_like(self.calendars)])
         self.rows[n], self.calendars[n] = row, calendar
-        self._rule_sets.append(rule_set)
+        first, _, newest = self._stretches[-1] if self._stretches else (0, 0, None)
+        if newest is rule_set:
+            self._stretches[-1] = first, n + 1, rule_set
+        else:
+            self._stretches.append((n, n + 1, rule_set))
         self._next_page = 0
 
-    def stretches(self) -> Iterator[tuple[int, int, CompiledRuleSet]]:
-        """Runs of visits for which one rule set holds."""
-        first = 0
-        for n, rule_set in enumerate(self._rule_sets):
-            if n + 1 == len(self) or self._rule_sets[n + 1] is not rule_set:
-                yield first, n + 1, rule_set
-                first = n + 1
+    def stretches(self) -> Sequence[tuple[int, int, CompiledRuleSet]]:
+        """Runs of visits for which one rule set holds: first, the one after the last, the rule set."""
+        return self._stretches
 
     def of_events(self, slots: Any, first: int, last: int) -> tuple[Int64s, Int64s]:
         """Customers of these events who owe visits, and how many each has made; they count as visited from now on."""
@@ -169,5 +169,5 @@ class Visits:
         if not bool((store.page_done[:pages] < len(self)).any()):
             store.page_done[:] = 0
             store.done[:] = 0
-            self._rule_sets.clear()
+            self._stretches = []
             self._next_page = 0
