@@ -140,7 +140,7 @@ def test_a_shadow_tells_what_a_draft_would_have_done_otherwise(lived: KafkaServe
     assert {(each["rule_id"], each["what"]) for each in found} == {("AN4", "only_live")}
     assert [each["customer_id"] for each in found] == sorted(each["customer_id"] for each in found)
     assert done["differences"] == len(found) == done["rules"]["AN4"]["only_live"]
-    assert {each["customer_id"] for each in found} == set(range(9_001, 9_021))
+    assert {each["customer_id"] for each in found} >= set(range(9_001, 9_021))  # others may have come after the turn
     assert done["rules"]["AN1"]["same"] >= 20
     assert log_ends(lived.bootstrap, MOMENTS) == topics, "a shadow writes nothing"
 
