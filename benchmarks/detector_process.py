@@ -148,8 +148,8 @@ def rss_bytes(pid: int) -> int:
 
 
 def publish_rules(broker: Broker, folder: Path | None = None) -> int:
-    """Compile and publish the shipped rules, or those of a folder; returns their offset."""
-    where = ["--rules", str(folder)] if folder else []
+    """Compile and publish the shipped rules, or those of a folder and no others; returns their offset."""
+    where = ["--rules", str(folder), "--whole"] if folder else []
     check = [sys.executable, "-m", "services.cli.main", "rules", "check", "--compile", *where]
     subprocess.run(check, cwd=REPOSITORY, check=True, stdout=sys.stderr, timeout=900)
     command = [sys.executable, "-m", "services.cli.main", "rules", "publish", "--json"]

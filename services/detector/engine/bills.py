@@ -14,6 +14,7 @@ from services.detector.engine.kernel import (
     first_day_of,
     get64,
     is_older,
+    line_status,
     local_day,
     month_of,
     set_order,
@@ -26,16 +27,14 @@ from services.detector.engine.layout import (
     BILL_PLAN_FEE,
     BILL_RANK,
     BILLS,
+    EXPLAINED_DAY,
     FIRST_DAY,
     INT32_MAX,
-    LINE_STATUS,
     MONTH_CHARGE,
     NEWEST_MONTH,
     PLAN_DAY,
     PLAN_ORDERED,
     RENEWED,
-    ROAMED_DAY,
-    SUSPENDED_DAY,
 )
 
 BILL_TOTAL, BILL_OUT_OF_BUNDLE, BILL_MAKE_UP = range(3)
@@ -131,9 +130,9 @@ def take_order_days(st: Any, s: Any, at: Any, code: Any, effective_on: Any) -> N
 @kernel
 def days_since_change(st: Any, s: Any, day: Any) -> Any:
     """Return the local days since the newest plan change, suspension or travel; LONG_AGO_DAYS when there was none."""
-    if st[s, LINE_STATUS] > _ACTIVE:
+    if line_status(st, s) > _ACTIVE:
         return np.int64(0)
-    newest = max(np.int64(st[s, PLAN_DAY]), np.int64(st[s, SUSPENDED_DAY]), np.int64(st[s, ROAMED_DAY]))
+    newest = max(np.int64(st[s, PLAN_DAY]), np.int64(st[s, EXPLAINED_DAY]))
     return day - newest if newest != 0 else np.int64(LONG_AGO_DAYS)
 
 

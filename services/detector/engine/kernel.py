@@ -18,11 +18,11 @@ from services.detector.engine.layout import (
     BALANCE,
     BALANCE_AT,
     BALANCE_RANK,
-    BALANCE_REASON,
     CODES,
     DAILY_DAYS,
     DAILY_KINDS,
     DAYS,
+    EXPLAINED_DAY,
     FIRST_DAY,
     FLAGS,
     HAS_PROFILE,
@@ -34,7 +34,7 @@ from services.detector.engine.layout import (
     LINE_EVENT,
     LINE_EXPECTED,
     LINE_RANK,
-    LINE_STATUS,
+    LINE_SHIFT,
     MEMORY_AT,
     MONTH_CHARGE,
     MONTHLY_KINDS,
@@ -47,9 +47,8 @@ from services.detector.engine.layout import (
     OWNER,
     PROFILE_AT,
     PROFILE_RANK,
-    ROAMED_DAY,
+    STATUSES,
     SUCCESS_MAX,
-    SUSPENDED_DAY,
     TOPPED_UP_AT,
     USAGE_IDS,
     USAGE_MEMORY,
@@ -71,6 +70,7 @@ _ON_NET, _OFF_NET = 1, 2
 _OUT = 1
 _ACTIVE = 1
 _TOP_UP = 1
+_REASON_BITS = 255
 
 
 @inlined
@@ -240,8 +240,8 @@ def add_usage(
     service, network, succeeded = code & 3, (code >> 4) & 7, (code >> 7) & 1
     if counterpart != 0 and service == _VOICE and quantity > 0:
         note_call(st, s, day, network, quantity, counterpart)
-    if (code >> 8) & 1 and day > st[s, ROAMED_DAY]:
-        st[s, ROAMED_DAY] = day
+    if (code >> 8) & 1 and day > st[s, EXPLAINED_DAY]:
+        st[s, EXPLAINED_DAY] = day
     if succeeded:
         minute = np.int64(at // MINUTE_MS)
         if minute > st[s, LAST_OK]:
@@ -319,6 +319,12 @@ def hour_sum(st: Any, s: Any, first: Any, last: Any) -> Any:
 
 
 @kernel
+def line_status(st: Any, s: Any) -> Any:
+    """Return the newest status of the line."""
+    return np.int64(st[s, STATUSES]) >> LINE_SHIFT
+
+
+@kernel
 def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason: Any) -> Any:
     """Keep a balance; False when a newer one is known. When a top-up left no arrears is kept either way."""
     if reason == _TOP_UP and fen >= 0:
@@ -327,7 +333,7 @@ def take_balance(st: Any, s: Any, at: Any, high: Any, low: Any, fen: Any, reason
         return False
     set_order(st, s, BALANCE_AT, BALANCE_RANK, at, high, low)
     set64(st, s, BALANCE, fen)
-    st[s, BALANCE_REASON] = reason
+    st[s, STATUSES] = st[s, STATUSES] & ~_REASON_BITS | reason
     return True
 
 
@@ -338,18 +344,18 @@ def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expect
     A resumption is an ACTIVE that comes after a suspension, as the newest status before or after it became known; a
     status that is told again is none.
     """
-    known, is_late = np.int64(st[s, LINE_STATUS]), is_older(st, s, LINE_AT, LINE_RANK, at, high, low)
+    known, is_late = line_status(st, s), is_older(st, s, LINE_AT, LINE_RANK, at, high, low)
     changed_at = np.int64(0)
     if status > _ACTIVE:
         changed_at = get64(st, s, LINE_AT) if is_late and known == _ACTIVE else at
     elif status == _ACTIVE and known > _ACTIVE and not is_late:
         changed_at = at
     if changed_at != 0:
-        st[s, SUSPENDED_DAY] = max(np.int64(st[s, SUSPENDED_DAY]), local_day(changed_at))
+        st[s, EXPLAINED_DAY] = max(np.int64(st[s, EXPLAINED_DAY]), local_day(changed_at))
     if is_late:
         return False
     set_order(st, s, LINE_AT, LINE_RANK, at, high, low)
-    st[s, LINE_STATUS] = status
+    st[s, STATUSES] = st[s, STATUSES] & _REASON_BITS | status << LINE_SHIFT
     set64(st, s, LINE_EXPECTED, expected)
     set64(st, s, LINE_EVENT, ident)
     return True
@@ -358,7 +364,7 @@ def take_line(st: Any, s: Any, at: Any, high: Any, low: Any, status: Any, expect
 @kernel
 def take_roaming(st: Any, s: Any, at: Any) -> None:
     """Note a day abroad."""
-    st[s, ROAMED_DAY] = max(np.int64(st[s, ROAMED_DAY]), local_day(at))
+    st[s, EXPLAINED_DAY] = max(np.int64(st[s, EXPLAINED_DAY]), local_day(at))
 
 
 @kernel

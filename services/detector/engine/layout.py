@@ -1,9 +1,8 @@
 """Where everything is in a customer's record and in the rows of its cases: the table, and the constants made from it.
 
-One record of int32 words per customer; numbers of 64 bits take two words (low, high). What only some customers have
-(open
-moments, complaints, handset swaps) is in a pool of 16-word rows, chained from the record. Kernels use the constants;
-`STATE_VERSION` changes whenever the table does.
+One record of int32 words per customer, a whole number of cache lines, so that none is cut in two; numbers of 64 bits
+take two words (low, high). What only some customers have (open moments, complaints, handset swaps) is in a pool of
+16-word rows, chained from the record. Kernels use the constants; `STATE_VERSION` changes whenever the table does.
 """
 
 from dataclasses import dataclass
@@ -61,13 +60,12 @@ RECORD: tuple[Field, ...] = (
     Field("USED_DATA", 1, "likewise: KiB"),
     Field("USED_SMS", 1, "likewise: outgoing messages"),
     Field("MONTH_CHARGE", 1, "charge of the newest month, fen"),
-    Field("BALANCE_REASON", 1, "reason of the newest balance"),
+    Field("STATUSES", 1, "reason of the newest balance, status of the line; 0 = not told (8, 8 bits)"),
     # Last values.
     Field("BALANCE", 2, "newest balance, fen"),
     Field("BALANCE_AT", 2, "its occurred_at; 0 = none"),
     Field("BALANCE_RANK", 4, "its order among events of one instant"),
     Field("TOPPED_UP_AT", 2, "occurred_at of the newest top-up that left no arrears; 0 = none"),
-    Field("LINE_STATUS", 1, "status of the line; 0 = not told"),
     Field("LINE_EXPECTED", 2, "forecast of suspension, ms; 0 = none"),
     Field("LINE_AT", 2, "since when"),
     Field("LINE_RANK", 4, "order among events of one instant"),
@@ -89,8 +87,7 @@ RECORD: tuple[Field, ...] = (
     Field("BRAND", 2, "text key of the brand; 0 = none"),
     Field("ATTRIBUTES", 2, "places of the bins of its attributes, as the risk card then in force had them; see `risk`"),
     # Days that explain a change of use, and orders, as far as every rule may ask; more of them is in the rows of cases.
-    Field("SUSPENDED_DAY", 1, "newest local day of a suspension or resumption; 0 = none"),
-    Field("ROAMED_DAY", 1, "newest local day of roaming; 0 = none"),
+    Field("EXPLAINED_DAY", 1, "newest local day of roaming, a suspension or a resumption; 0 = none"),
     Field("PLAN_DAY", 1, "local day from which the newest plan holds, by orders; 0 = none"),
     Field("PLAN_ORDERED", 1, "minute of the newest order of a plan; 0 = none"),
     Field("RENEWED", 1, "minute of the newest renewal; 0 = none"),
@@ -182,15 +179,15 @@ USED_VOICE, USED_DATA, USED_SMS = _AT["USED_VOICE"], _AT["USED_DATA"], _AT["USED
 MONTH_CHARGE = _AT["MONTH_CHARGE"]
 BALANCE, BALANCE_AT, BALANCE_RANK = _AT["BALANCE"], _AT["BALANCE_AT"], _AT["BALANCE_RANK"]
 TOPPED_UP_AT = _AT["TOPPED_UP_AT"]
-BALANCE_REASON, LINE_STATUS, LINE_AT = _AT["BALANCE_REASON"], _AT["LINE_STATUS"], _AT["LINE_AT"]
+STATUSES, LINE_AT = _AT["STATUSES"], _AT["LINE_AT"]
 LINE_RANK, LINE_EVENT, LINE_EXPECTED = _AT["LINE_RANK"], _AT["LINE_EVENT"], _AT["LINE_EXPECTED"]
 PROFILE_AT, PROFILE_RANK, BIRTHDAY, JOINED = (_AT[n] for n in ("PROFILE_AT", "PROFILE_RANK", "BIRTHDAY", "JOINED"))
 CONTRACT_ENDS, ARPU, PLAN_FEE = _AT["CONTRACT_ENDS"], _AT["ARPU"], _AT["PLAN_FEE"]
 PLAN_VOICE, PLAN_DATA, PLAN_SMS = _AT["PLAN_VOICE"], _AT["PLAN_DATA"], _AT["PLAN_SMS"]
 PLAN_CAPABILITIES, OWNER, DEPUTY, BRAND = (_AT[n] for n in ("PLAN_CAPABILITIES", "OWNER", "DEPUTY", "BRAND"))
 ATTRIBUTES = _AT["ATTRIBUTES"]
-SUSPENDED_DAY, ROAMED_DAY = _AT["SUSPENDED_DAY"], _AT["ROAMED_DAY"]
-PLAN_DAY, PLAN_ORDERED, RENEWED = _AT["PLAN_DAY"], _AT["PLAN_ORDERED"], _AT["RENEWED"]
+EXPLAINED_DAY, PLAN_DAY = _AT["EXPLAINED_DAY"], _AT["PLAN_DAY"]
+PLAN_ORDERED, RENEWED = _AT["PLAN_ORDERED"], _AT["RENEWED"]
 CATEGORIES, CONTACTS = _AT["CATEGORIES"], _AT["CONTACTS"]
 BILL_CYCLE, BILL_AT, BILL_RANK = _AT["BILL_CYCLE"], _AT["BILL_AT"], _AT["BILL_RANK"]
 BILL_PLAN_FEE, BILLS = _AT["BILL_PLAN_FEE"], _AT["BILLS"]
@@ -200,6 +197,8 @@ MONTHS, DAYS = _AT["MONTHS"], _AT["DAYS"]
 HAS_PROFILE, AUTO_PAY, PENDING, ABROAD = 1, 2, 4, 8
 """Bits of FLAGS. ABROAD: the newest roaming event is a landing abroad.
 PENDING: found in history, or before there were rules; told once loading is over."""
+LINE_SHIFT = 8
+"""From this bit on STATUSES tells the line's."""
 LIVE_SHIFT, LIVE_BITS = 8, 23
 """From this bit on FLAGS says which rules may have an open or disarmed row: so events need not walk the chain."""
 
@@ -238,5 +237,5 @@ SUCCESS_MAX = (1 << 13) - 1
 """Bounds of the packed day word: seconds in the low 18 bits, successes in the 13 above; sums stop there."""
 INT32_MAX = (1 << 31) - 1
 
-assert WORDS % 2 == 0
+assert WORDS * 4 % 64 == 0
 assert max(words(fields) for fields in (SWAP_ROW, COMPLAINT_ROW, EPISODE_ROW, HELD_ROW)) <= CASE_WORDS - 2
