@@ -17,6 +17,9 @@ BATCH_EVENTS_MAX = 10_000
 """Events of one request."""
 EARLIEST_MS = 946_684_800_000
 """2000-01-01T00:00:00Z; no event is older."""
+CYCLE_AHEAD_MONTHS = 1
+"""A bill run is about months that have passed, or the running one; some bill the next in advance. A later cycle is an
+error, and would make all bills of the past old."""
 FUTURE_TOLERANCE_MS = 300_000
 """How far occurred_at may be ahead of the business clock at the live doors."""
 

@@ -12,7 +12,7 @@ from schemas.events import KINDS, OWN_FIELD_PREFIX, EventKind, FieldType
 from schemas.json_form.checks import check_for, date_of
 from schemas.json_form.faults import Fault, Rejection, rejected, shown_name, type_word
 from schemas.json_form.phones import phone_forms
-from schemas.limits import FUTURE_TOLERANCE_MS
+from schemas.limits import CYCLE_AHEAD_MONTHS, FUTURE_TOLERANCE_MS
 from schemas.reasons import Reason
 
 Record = dict[str, Any]
@@ -113,12 +113,12 @@ def _usage_is_consistent(record: Record) -> tuple[Fault, ...]:
 
 
 def _bill_is_consistent(record: Record) -> tuple[Fault, ...]:
-    """A bill for a month far ahead would make all bills before it old: at most the month after its bill run."""
+    """A bill is for the month after its bill run at most; beyond, all bills before it would be old."""
     at, cycle = record.get("occurred_at"), record.get("cycle")
     if at is None or cycle is None:
         return ()
     run = datetime.fromtimestamp(min(at + _LOCAL_MS, _YEAR_2100_MS) / 1000, tz=UTC)
-    if int(cycle[:4]) * 12 + int(cycle[5:]) > run.year * 12 + run.month + 1:
+    if int(cycle[:4]) * 12 + int(cycle[5:]) > run.year * 12 + run.month + CYCLE_AHEAD_MONTHS:
         return (Fault("cycle", Reason.INCONSISTENT, "want at most the month after the local month of occurred_at"),)
     return ()
 

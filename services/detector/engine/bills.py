@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.limits import CYCLE_AHEAD_MONTHS
 from services.detector.engine.jit import kernel
 from services.detector.engine.kernel import (
     MINUTE_MS,
@@ -39,9 +40,6 @@ from services.detector.engine.layout import (
 
 BILL_TOTAL, BILL_OUT_OF_BUNDLE, BILL_MAKE_UP = range(3)
 _MINUTE = 3
-AHEAD_MONTHS = 1
-"""A bill run is about months that have passed, or the running one; some bill the next in advance. A later cycle is an
-error, and would make all bills of the past old."""
 PLANNED_DAYS = 400
 """How long before it begins a plan may be ordered; beyond, the day is an error, and would be the newest for ever."""
 JUDGED_MONTHS = 2
@@ -58,7 +56,7 @@ def take_bill(st: Any, s: Any, at: Any, high: Any, low: Any, cycle: Any, total: 
     """Keep a bill; True when it is to be judged: it counts for the newest cycle, and is not about long ago."""
     newest = np.int64(st[s, BILL_CYCLE])
     age = month_of(local_day(at)) - cycle
-    if cycle <= newest - BILL_CYCLES or cycle < 1 or age < -AHEAD_MONTHS:
+    if cycle <= newest - BILL_CYCLES or cycle < 1 or age < -CYCLE_AHEAD_MONTHS:
         return False
     word = BILLS + cycle % BILL_CYCLES * BILL_KINDS
     if cycle < newest:
