@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.smoke.bench_promises import promise_lines
+from services.smoke.bench_promises import promises_of
 
 HEAD = """# Benchmarks
 
@@ -22,7 +22,7 @@ def render_page(results: Mapping[str, Mapping[str, Any]], *, plots: Mapping[str,
     return "\n".join(
         [
             HEAD,
-            *promise_lines(results),
+            *promised(results),
             *(section(result, drawn.get(result["name"], ())) for result in results.values()),
         ]
     )
@@ -44,6 +44,17 @@ def section(result: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     for plot in plots:
         lines += [f"![{result['name']}]({plot})", ""]
     return "\n".join(lines)
+
+
+def promised(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table: promised, measured, kept or not; what was not measured says so."""
+    lines = ["## Promised and measured", "", "| | promised | measured | |", "|---|---|---|---|"]
+    for promise, figure in promises_of(results):
+        told = "not measured | |"
+        if figure is not None:
+            told = f"{shown(figure)} | {'kept' if promise.is_kept(figure) else '**not kept**'} |"
+        lines.append(f"| {promise.about} | {'≥' if promise.is_least else '≤'} {shown(promise.bound)} | {told}")
+    return [*lines, ""]
 
 
 def revision(machine: Mapping[str, Any]) -> str:

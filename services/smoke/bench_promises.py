@@ -1,6 +1,6 @@
-"""What the product promises beside what was measured last; pure."""
+"""What the product promises beside what was measured last; pure. How figures look is `bench_page`'s."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ class Promise:
     bound: float
     read: Callable[[Results], Any]
     is_least: bool = False
+
+    def is_kept(self, figure: float) -> bool:
+        """True when a figure is within the bound."""
+        return figure >= self.bound if self.is_least else figure <= self.bound
 
 
 def _at(bench: str, row: str, figure: str = "") -> Callable[[Results], Any]:
@@ -52,22 +56,10 @@ PROMISES = (
 )
 
 
-def promise_lines(results: Results) -> list[str]:
-    """A table: promised, measured, kept or not; what was not measured says so."""
-    lines = ["## Promised and measured", "", "| | promised | measured | |", "|---|---|---|---|"]
-    for each in PROMISES:
-        sign = "≥" if each.is_least else "≤"
+def promises_of(results: Results) -> Iterator[tuple[Promise, float | None]]:
+    """Yield every promise with its figure; None = not measured."""
+    for promise in PROMISES:
         try:
-            found = float(each.read(results))
+            yield promise, float(promise.read(results))
         except (KeyError, TypeError):
-            lines.append(f"| {each.about} | {sign} {_text(each.bound)} | not measured | |")
-            continue
-        is_kept = found >= each.bound if each.is_least else found <= each.bound
-        lines.append(
-            f"| {each.about} | {sign} {_text(each.bound)} | {_text(found)} | {'kept' if is_kept else '**not kept**'} |"
-        )
-    return [*lines, ""]
-
-
-def _text(figure: float) -> str:
-    return f"{figure:,.0f}" if figure >= 1_000 else f"{figure:.3g}"
+            yield promise, None
