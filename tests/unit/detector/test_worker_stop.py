@@ -1,13 +1,14 @@
-"""A turn that breaks off: it ends a worker that works, and is let go by one that stops."""
+"""What ends a worker at once: a turn that breaks off, unless it stops anyway; rules in force that it refused."""
 
-from typing import Any, cast
+import asyncio
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from services.clock import SystemClock
 from services.detector import worker as module
 from services.detector.settings import DetectorSettings
-from services.detector.shard import Shard
+from services.detector.shard import Pause, Shard
 from services.detector.worker import Worker
 
 
@@ -56,7 +57,26 @@ async def test_a_turn_that_fails_while_it_stops_is_let_go(broken: Worker) -> Non
     await broken._write_turns(cast(Shard, ShardLike()))
 
 
+async def test_rules_in_force_that_were_refused_here_end_the_process(broken: Worker) -> None:
+    """Others may be able to use them; a partition of this worker would stand still for ever."""
+    broken.rules = cast(Any, RulesLike())
+    broken._shards = {3: cast(Shard, ShardLike())}
+    with pytest.raises(Ended, match="province@7: line 3"):
+        await asyncio.wait_for(broken._follow_rules(), 5)
+
+
 class ShardLike:
     """What is told of a partition."""
 
     number = 3
+    pause = Pause.RULES
+    awaited_rules = 7
+
+
+class RulesLike:
+    """A feed that refused what it read."""
+
+    refused: ClassVar[dict[int, str]] = {7: "province@7: line 3"}
+
+    def has(self, offset: int) -> bool:
+        return offset not in self.refused

@@ -128,6 +128,16 @@ def test_event_of_another_topic_is_poison() -> None:
     assert [p.reason for p in decode_chunk(0, [Raw(0, b"42", value)]).poison] == ["unexpected_schema"]
 
 
+def test_poison_is_told_in_log_order_whoever_found_it() -> None:
+    """What the walk refuses and what is read alone are found one after the other; runs of poison are counted in order."""
+    good = encode("kairos.events.v1.UsageEvent", full("usage", {**COMMON, "event_id": "a", **BODIES["usage"]}))
+    values = [(b"42", good[:12]), (b"7", good), (b"42", b"nonsense"), (b"42", good), (b"42", b"\0")]
+    chunk = decode_chunk(0, [Raw(offset, key, value) for offset, (key, value) in enumerate(values)])
+    told = [(0, "truncated_body"), (1, "key_mismatch"), (2, "not_framed"), (4, "truncated_frame")]
+    assert [(each.offset, each.reason) for each in chunk.poison] == told
+    assert chunk.offset.tolist() == [3]
+
+
 def test_ticks_keep_their_place_between_events() -> None:
     first, second = (full("usage", {**COMMON, "event_id": name, **BODIES["usage"]}) for name in ("a", "b"))
     records = raw_records([("event", "usage", first), ("tick", 60_000), ("event", "usage", second)])
