@@ -24,7 +24,7 @@ from services.detector.worker import Worker
 from services.telemetry.health import Health, HealthServer
 from services.transport.errors import TransportError
 
-_LOOK_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.05  # what a start may lose by it, at most
 _STOP_SECONDS: Final = 9.0  # after a signal; past it the process ends as it is, which loses nothing
 
 log = logging.getLogger(__name__)

@@ -217,15 +217,8 @@ class KafkaProducer:
             before, index, records = count, call.next_index, call.records
             while index < len(records):
                 key, value, headers = records[index]
-                if (
-                    append(
-                        timestamp=now_ms,
-                        key=key,
-                        value=value,
-                        headers=headers if type(headers) is list else list(headers),
-                    )
-                    is None
-                ):
+                told = headers if type(headers) is list else list(headers)  # the client takes nothing else
+                if append(timestamp=now_ms, key=key, value=value, headers=told) is None:
                     break
                 index += 1
             count += index - call.next_index
