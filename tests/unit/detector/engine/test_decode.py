@@ -129,7 +129,7 @@ def test_event_of_another_topic_is_poison() -> None:
 
 
 def test_poison_is_told_in_log_order_whoever_found_it() -> None:
-    """What the walk refuses and what is read alone are found one after the other; runs of poison are counted in order."""
+    """What the walk refuses and what is read alone is found one after the other; runs are counted in order."""
     good = encode("kairos.events.v1.UsageEvent", full("usage", {**COMMON, "event_id": "a", **BODIES["usage"]}))
     values = [(b"42", good[:12]), (b"7", good), (b"42", b"nonsense"), (b"42", good), (b"42", b"\0")]
     chunk = decode_chunk(0, [Raw(offset, key, value) for offset, (key, value) in enumerate(values)])
