@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.detector_peers import KAIROS_GROUPS, KAIROS_TOPICS, has_done
 from benchmarks.detector_process import RULES, Detector, ended, publish_rules
-from benchmarks.figures import Sample, Steady, steady
+from benchmarks.figures import Sample, steady
 from benchmarks.load import BATCH, START_MS, UsagePattern, customer_ids, keys_of, tick
 from benchmarks.local_broker import (
     EVENTS,
@@ -147,43 +147,39 @@ def by_events(samples: Sequence[Sample], events: int) -> list[tuple[int, Figures
 
 
 def two_workers(broker: Broker, customers: int, events: int, alone: float) -> Figures:
-    """Two workers share the partitions; CPU of both per event, against that of one."""
+    """Two workers, each with half of the partitions from the start; CPU of both per event, against that of one.
+
+    A worker's own customers come first in its log: its measured events begin after as many events as it has customers.
+    """
     begin(broker, len(rule_files(RULES)))
-    one, other = Detector(broker, instance="one"), Detector(broker, instance="other", core=0)
+    half = broker.partitions // 2
+    one = Detector(broker, instance="one", partitions=range(half))
+    other = Detector(broker, instance="other", core=0, partitions=range(half, broker.partitions))
     with ended(one), ended(other):
         one.start()
         other.start()
-        looks: list[Sample] = []
-        ours: list[Sample] = []
+        looks: tuple[list[Sample], list[Sample]] = [], []
 
         def both(found: dict[str, float], look: Sample) -> bool:
             second = other.samples()
             if not second:
                 return False
-            ours.append(look)
-            looks.append(other.sample(second))
-            done = look.events + looks[-1].events >= customers + events
+            looks[0].append(look)
+            looks[1].append(other.sample(second))
+            done = looks[0][-1].events + looks[1][-1].events >= customers + events
             return done and one.is_idle(found) and other.is_idle(second)
 
         one.watch(both, 600)
         one.end()
         other.end()
-    found = steady([added(a, b) for a, b in zip(ours, looks, strict=True)], customers, customers + events)
-    assert found is not None
-    return {**as_figures(found), "ratio_to_one_worker": round(found.cpu_us_per_event / alone, 3)}
-
-
-def added(one: Sample, other: Sample) -> Sample:
-    """Two processes as one."""
-    return Sample(
-        max(one.seconds, other.seconds), one.cpu_seconds + other.cpu_seconds, one.events + other.events,
-        one.customers + other.customers, one.rss_bytes + other.rss_bytes,
-    )  # fmt: skip
-
-
-def as_figures(found: Steady) -> Figures:
-    """By the names that all engines use."""
-    return {"events_per_second": found.events_per_second, "cpu_us_per_event_steady": found.cpu_us_per_event}
+    halves = [steady(each, each[-1].customers, each[-1].events) for each in looks]
+    counts = [each[-1].events - each[-1].customers for each in looks]
+    cpu_us = sum(found.cpu_us_per_event * n for found, n in zip(halves, counts, strict=True) if found) / sum(counts)
+    return {
+        "events_per_second": sum(found.events_per_second for found in halves if found),
+        "cpu_us_per_event_steady": round(cpu_us, 3),
+        "ratio_to_one_worker": round(cpu_us / alone, 3),
+    }
 
 
 def begin(broker: Broker, rules: int) -> None:

@@ -55,7 +55,8 @@ province has; `crisis`: 25 times as many, one event in 200 makes a moment.
 """
 GROWTH_NOTES = """All shipped rules with the gate of the customer record open, so that millions of customers need none;
 usage events alone. `100 rules` are the shipped ones again under other names. Memory is the slope of the resident set.
-`two workers`: the second joins while the first works, so a rebalance, loading and replay are in the figure.
+`two workers`: each has half of the partitions from the start, so no rebalance is in the figure; broker and bench share
+a core with the second.
 """
 LIVE_NOTES = """Latency: from the broker's acknowledgement of a low balance to the arrival of its moment at a reader,
 among 20,000 usage events/s, all shipped rules, turns every ten seconds. `sweep`: all daily rules fall due for every

@@ -18,6 +18,7 @@ from services.detector.engine.layout import (
     BALANCE,
     BALANCE_AT,
     BALANCE_RANK,
+    BIRTHDAY,
     CODES,
     DAILY_DAYS,
     DAILY_KINDS,
@@ -29,6 +30,7 @@ from services.detector.engine.layout import (
     HOURLY_HOURS,
     HOURS,
     INT32_MAX,
+    JOINED,
     LAST_OK,
     LINE_AT,
     LINE_EVENT,
@@ -65,7 +67,8 @@ MINUTE_MS = 60_000
 DAY0 = 10_957
 """2000-01-01 as local day: where the table of months begins."""
 _MASK = 0xFFFFFFFF
-_VOICE, _SMS, _DATA = 1, 2, 3
+VOICE, _SMS, _DATA = 1, 2, 3
+"""Of usage, the low two bits of its code."""
 _ON_NET, _OFF_NET = 1, 2
 _OUT = 1
 _ACTIVE = 1
@@ -202,7 +205,7 @@ def _add_to_month(st: Any, s: Any, month: Any, code: Any, quantity: Any, charge:
     """Add to the month, and for the newest one to what counts against allowances."""
     service, network = code & 3, (code >> 4) & 7
     word = MONTHS + month % MONTHLY_MONTHS * MONTHLY_KINDS
-    if service == _VOICE and (network == _ON_NET or network == _OFF_NET):  # noqa: SIM109  # no tuples in kernels
+    if service == VOICE and (network == _ON_NET or network == _OFF_NET):  # noqa: SIM109  # no tuples in kernels
         _plus(st, s, word + network - _ON_NET, quantity)
     _plus(st, s, word + 2, out_of_bundle)
     if month != st[s, NEWEST_MONTH]:
@@ -213,7 +216,7 @@ def _add_to_month(st: Any, s: Any, month: Any, code: Any, quantity: Any, charge:
     is_out = (code >> 2) & 3 == _OUT
     if service == _DATA:
         _plus(st, s, USED_DATA, quantity)
-    elif service == _VOICE and is_out:
+    elif service == VOICE and is_out:
         _plus(st, s, USED_VOICE, quantity)
     elif service == _SMS and is_out:
         _plus(st, s, USED_SMS, quantity)
@@ -238,7 +241,7 @@ def add_usage(
     if month > st[s, NEWEST_MONTH] - MONTHLY_MONTHS:
         _add_to_month(st, s, month, code, quantity, charge, out_of_bundle)
     service, network, succeeded = code & 3, (code >> 4) & 7, (code >> 7) & 1
-    if counterpart != 0 and service == _VOICE and quantity > 0:
+    if counterpart != 0 and service == VOICE and quantity > 0:
         note_call(st, s, day, network, quantity, counterpart)
     if (code >> 8) & 1 and day > st[s, EXPLAINED_DAY]:
         st[s, EXPLAINED_DAY] = day
@@ -257,7 +260,7 @@ def _add_to_day(st: Any, s: Any, day: Any, service: Any, succeeded: Any, quantit
     word = DAYS + day % DAILY_DAYS * DAILY_KINDS
     packed = np.int64(st[s, word])
     voice = packed & VOICE_MAX
-    if service == _VOICE:
+    if service == VOICE:
         voice = min(voice + quantity, np.int64(VOICE_MAX))
     successes = min((packed >> 18) + succeeded, np.int64(SUCCESS_MAX))
     st[s, word] = np.int32(successes << 18 | voice)
@@ -383,8 +386,9 @@ def take_profile(st: Any, s: Any, at: Any, high: Any, low: Any, profiles: Any, i
         return False
     set_order(st, s, PROFILE_AT, PROFILE_RANK, at, high, low)
     st[s, CODES] = profiles[i, 0]
-    for j in range(1, 10):  # BIRTHDAY to PLAN_CAPABILITIES lie in the order of the columns
-        st[s, PROFILE_RANK + 4 + j - 1] = profiles[i, j]
+    st[s, BIRTHDAY] = profiles[i, 1]
+    for j in range(8):  # JOINED to PLAN_CAPABILITIES lie in the order of the columns
+        st[s, JOINED + j] = profiles[i, 2 + j]
     for j in range(3):
         set64(st, s, OWNER + 2 * j, profiles[i, 10 + j])
     set64(st, s, ATTRIBUTES, profiles[i, 14])

@@ -7,7 +7,7 @@ take two words (low, high). What only some customers have (open moments, complai
 
 from dataclasses import dataclass
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 PAGE_ROWS = 512
 """Customers of one page."""
 
@@ -45,7 +45,7 @@ class Field:
 
 
 RECORD: tuple[Field, ...] = (
-    # The first cache line: what every event needs.
+    # The first cache line: what every event needs. Usage, the most frequent kind, needs the next ones too.
     Field("ID", 2, "customer id"),
     Field("FLAGS", 1, "bits: HAS_PROFILE, AUTO_PAY, PENDING; from LIVE_SHIFT on, rules with live rows"),
     Field("CASES", 1, "first row of the customer's chain in the pool; 0 = none"),
@@ -61,19 +61,8 @@ RECORD: tuple[Field, ...] = (
     Field("USED_SMS", 1, "likewise: outgoing messages"),
     Field("MONTH_CHARGE", 1, "charge of the newest month, fen"),
     Field("STATUSES", 1, "reason of the newest balance, status of the line; 0 = not told (8, 8 bits)"),
-    # Last values.
-    Field("BALANCE", 2, "newest balance, fen"),
-    Field("BALANCE_AT", 2, "its occurred_at; 0 = none"),
-    Field("BALANCE_RANK", 4, "its order among events of one instant"),
-    Field("TOPPED_UP_AT", 2, "occurred_at of the newest top-up that left no arrears; 0 = none"),
-    Field("LINE_EXPECTED", 2, "forecast of suspension, ms; 0 = none"),
-    Field("LINE_AT", 2, "since when"),
-    Field("LINE_RANK", 4, "order among events of one instant"),
-    Field("LINE_EVENT", 2, "identity hash of the event that told it"),
-    # The customer view, as far as rules use it.
-    Field("PROFILE_AT", 2, "occurred_at of the newest customer record"),
-    Field("PROFILE_RANK", 4, "order among events of one instant"),
-    Field("BIRTHDAY", 1, "month * 100 + day; 0 = unknown"),
+    # The second: event ids. Then what limits are compared with, and the rings.
+    Field("USAGE_IDS", 2 * USAGE_MEMORY, "identity hashes of the last usage events"),
     Field("JOINED", 1, "local date of joining, days since 1970; 0 = unknown"),
     Field("CONTRACT_ENDS", 1, "local date of contract end; 0 = none"),
     Field("ARPU", 1, "fen; -1 = unknown"),
@@ -82,29 +71,37 @@ RECORD: tuple[Field, ...] = (
     Field("PLAN_DATA", 1, "KiB a month; -1 = unknown"),
     Field("PLAN_SMS", 1, "messages a month; -1 = unknown"),
     Field("PLAN_CAPABILITIES", 1, "bits of CAPABILITIES"),
+    Field("HOURS", HOURLY_HOURS, "charge per local hour, fen"),
+    Field("MONTHS", MONTHLY_MONTHS * MONTHLY_KINDS, "per local month: see MONTHLY_KINDS"),
+    Field("BIRTHDAY", 1, "month * 100 + day; 0 = unknown"),
+    Field("DAYS", DAILY_DAYS * DAILY_KINDS, "per local day: see DAILY_KINDS"),
+    Field("ATTRIBUTES", 2, "places of the bins of its attributes, as the risk card then in force had them; see `risk`"),
+    # Last values.
+    Field("BALANCE", 2, "newest balance, fen"),
+    Field("BALANCE_AT", 2, "its occurred_at; 0 = none"),
+    Field("BALANCE_RANK", 4, "its order among events of one instant"),
+    Field("TOPPED_UP_AT", 2, "occurred_at of the newest top-up that left no arrears; 0 = none"),
+    Field("LINE_EXPECTED", 2, "forecast of suspension, ms; 0 = none"),
+    Field("LINE_AT", 2, "since when"),
+    Field("EXPLAINED_DAY", 1, "newest local day of roaming, a suspension or a resumption; 0 = none"),
+    Field("PLAN_DAY", 1, "local day from which the newest plan holds, by orders; 0 = none"),
+    Field("LINE_RANK", 4, "order among events of one instant"),
+    Field("LINE_EVENT", 2, "identity hash of the event that told it"),
+    Field("PROFILE_AT", 2, "occurred_at of the newest customer record"),
+    Field("PROFILE_RANK", 4, "order among events of one instant"),
+    Field("PLAN_ORDERED", 1, "minute of the newest order of a plan; 0 = none"),
+    Field("RENEWED", 1, "minute of the newest renewal; 0 = none"),
+    Field("BILL_AT", 2, "occurred_at of its bill"),
+    Field("OTHER_IDS", 2 * OTHER_MEMORY, "identity hashes of the last other events"),
+    Field("CATEGORIES", CATEGORIES_KEPT // 2, "per service category 16 bits: last active day, active or not"),
+    Field("CONTACTS", 2 * CONTACTS_KEPT, "top contacts: see `contacts`"),
     Field("OWNER", 2, "text key of the owner manager's id; 0 = none"),
     Field("DEPUTY", 2, "text key of the deputy's id; 0 = none"),
     Field("BRAND", 2, "text key of the brand; 0 = none"),
-    Field("ATTRIBUTES", 2, "places of the bins of its attributes, as the risk card then in force had them; see `risk`"),
-    # Days that explain a change of use, and orders, as far as every rule may ask; more of them is in the rows of cases.
-    Field("EXPLAINED_DAY", 1, "newest local day of roaming, a suspension or a resumption; 0 = none"),
-    Field("PLAN_DAY", 1, "local day from which the newest plan holds, by orders; 0 = none"),
-    Field("PLAN_ORDERED", 1, "minute of the newest order of a plan; 0 = none"),
-    Field("RENEWED", 1, "minute of the newest renewal; 0 = none"),
-    Field("CATEGORIES", CATEGORIES_KEPT // 2, "per service category 16 bits: last active day, active or not"),
-    # Bills.
     Field("BILL_CYCLE", 1, "newest billed cycle, months since 2000; 0 = no bill"),
-    Field("BILL_AT", 2, "occurred_at of its bill"),
-    Field("BILL_RANK", 4, "order among events of one instant"),
     Field("BILL_PLAN_FEE", 1, "its plan fee, fen"),
+    Field("BILL_RANK", 4, "order among events of one instant"),
     Field("BILLS", BILL_CYCLES * BILL_KINDS, "per cycle: see BILL_KINDS"),
-    # Memories and rings.
-    Field("USAGE_IDS", 2 * USAGE_MEMORY, "identity hashes of the last usage events"),
-    Field("OTHER_IDS", 2 * OTHER_MEMORY, "identity hashes of the last other events"),
-    Field("CONTACTS", 2 * CONTACTS_KEPT, "top contacts: see `contacts`"),
-    Field("HOURS", HOURLY_HOURS, "charge per local hour, fen"),
-    Field("MONTHS", MONTHLY_MONTHS * MONTHLY_KINDS, "per local month: see MONTHLY_KINDS"),
-    Field("DAYS", DAILY_DAYS * DAILY_KINDS, "per local day: see DAILY_KINDS"),
 )
 
 CASE_ROW: tuple[Field, ...] = (

@@ -32,10 +32,8 @@ from services.detector.engine.inquiries import take_inquiry
 from services.detector.engine.jit import entry, inlined
 from services.detector.engine.journeys import take_journey
 from services.detector.engine.kernel import (
-    DAY0,
-    HOUR_MS,
     MINUTE_MS,
-    TZ_MS,
+    VOICE,
     add_usage,
     is_duplicate,
     local_day,
@@ -46,7 +44,10 @@ from services.detector.engine.kernel import (
     take_roaming,
 )
 from services.detector.engine.layout import (
+    BALANCE,
     CODES,
+    CONTACTS,
+    CONTACTS_KEPT,
     DAILY_DAYS,
     DAILY_KINDS,
     DAYS,
@@ -54,12 +55,12 @@ from services.detector.engine.layout import (
     FLAGS,
     HOURLY_HOURS,
     HOURS,
-    MONTHLY_KINDS,
-    MONTHLY_MONTHS,
+    LINE_RANK,
     MONTHS,
     NAMED_SHIFT,
     OTHER_IDS,
     PENDING,
+    PLAN_FEE,
     SWAP_HISTORY,
     USAGE_IDS,
 )
@@ -125,22 +126,24 @@ def _take_case(st: Any, s: Any, pool: Any, meta: Any, kind: Any, at: Any, histor
 
 
 @inlined
-def ask_ahead(st: Any, slots: Any, kinds: Any, occurred: Any, months: Any, first: Any, last: Any) -> None:
-    """Ask for the parts of records that the events first..last-1 will need."""
+def ask_ahead(st: Any, slots: Any, kinds: Any, occurred: Any, codes: Any, first: Any, last: Any) -> None:
+    """Ask for the lines of records that events first..last-1 will need: the order of `layout.RECORD` is for this."""
     for i in range(first, last):
         prefetch(st, slots[i], 0)
     for i in range(first, last):
         s = slots[i]
         if kinds[i] == wire.USAGE:
-            hour = (occurred[i] + TZ_MS) // HOUR_MS
-            day = hour // 24
             prefetch(st, s, USAGE_IDS)
-            prefetch(st, s, USAGE_IDS + 15)
-            prefetch(st, s, HOURS + hour % HOURLY_HOURS)
-            prefetch(st, s, MONTHS + months[day - DAY0] % MONTHLY_MONTHS * MONTHLY_KINDS)
-            prefetch(st, s, DAYS + day % DAILY_DAYS * DAILY_KINDS)
+            prefetch(st, s, PLAN_FEE)
+            prefetch(st, s, HOURS + HOURLY_HOURS - 1)
+            prefetch(st, s, MONTHS)
+            prefetch(st, s, DAYS + local_day(occurred[i]) % DAILY_DAYS * DAILY_KINDS)
+            if codes[i] & 3 == VOICE:
+                prefetch(st, s, CONTACTS)
+                prefetch(st, s, CONTACTS + 2 * CONTACTS_KEPT - 1)
         else:
-            prefetch(st, s, 16)
+            prefetch(st, s, BALANCE)
+            prefetch(st, s, LINE_RANK)
             prefetch(st, s, OTHER_IDS)
 
 
@@ -164,7 +167,7 @@ def apply_events(  # noqa: C901  # the loop that everything is for; what it call
             return i, n
         if (i - first) % _AHEAD == 0:
             ahead = i if i == first else i + _AHEAD
-            ask_ahead(st, slots, kinds, occurred, months, ahead, min(i + 2 * _AHEAD, last))
+            ask_ahead(st, slots, kinds, occurred, codes, ahead, min(i + 2 * _AHEAD, last))
         s = slots[i]
         if offsets[i] < page_next[s >> 9]:
             continue

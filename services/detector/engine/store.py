@@ -24,6 +24,7 @@ _SLOTS_AT_FIRST = 64 * PAGE_ROWS
 _POOL_AT_FIRST = 1 << 14
 _TABLE_AT_FIRST = 1 << 14
 _FILL_MAX = 0.6
+_LINE_WORDS = 16
 _GOLDEN = -7_046_029_254_386_353_131
 
 
@@ -85,8 +86,8 @@ class Store:
     """See the module. All arrays are public: kernels take them as they are."""
 
     def __init__(self) -> None:
-        self.records = np.zeros((_SLOTS_AT_FIRST, WORDS), np.int32)
-        self.pool = np.zeros((_POOL_AT_FIRST, CASE_WORDS), np.int32)
+        self.records = _zeros(_SLOTS_AT_FIRST, WORDS)
+        self.pool = _zeros(_POOL_AT_FIRST, CASE_WORDS)
         self.meta = np.array([0, 1], np.int64)  # first free row; rows ever used (row 0 stands for none)
         self.totals = np.zeros(2, np.int64)  # customers; first page that may have room
         self._new_page_arrays(_SLOTS_AT_FIRST // PAGE_ROWS)
@@ -199,7 +200,14 @@ class Store:
         self.table_slots = np.zeros(size, np.int32)
 
 
+def _zeros(rows: int, words: int) -> Any:
+    """A table that begins with a cache line, as its rows then do: an array's own memory begins 16 bytes behind one."""
+    memory = np.zeros(rows * words + _LINE_WORDS, np.int32)
+    first = -(memory.ctypes.data // memory.itemsize) % _LINE_WORDS
+    return memory[first : first + rows * words].reshape(rows, words)
+
+
 def _grown(table: Any, rows: int, used: int) -> Any:
-    bigger = np.zeros((rows, table.shape[1]), np.int32)
+    bigger = _zeros(rows, table.shape[1])
     bigger[:used] = table[:used]
     return bigger

@@ -8,6 +8,7 @@ from services.detector.engine.errors import RulesNotLoaded, StateUnreadable
 from services.detector.engine.layout import PAGE_ROWS, RECORD, WORDS, offsets
 from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
+from services.detector.engine.store import Store
 from tests.reference.local_time import DAY
 from tests.reference.logs import MONDAY, TICK, Log, Raw, apply_in_chunks, local, raw_records, run_engine, shipped
 
@@ -31,9 +32,22 @@ def reloaded(partition: Partition) -> Partition:
     return loaded
 
 
-def test_a_record_fits_the_budget_and_its_hot_part_one_cache_line() -> None:
+def test_a_record_fits_the_budget_and_its_hot_parts_begin_with_cache_lines() -> None:
     assert WORDS * 4 == 1216
-    assert offsets(RECORD)["BALANCE"] == 16
+    at = offsets(RECORD)
+    assert [at[name] % 16 for name in ("ID", "USAGE_IDS", "MONTHS", "DAYS", "BALANCE", "OTHER_IDS", "CONTACTS")] == [
+        0
+    ] * 7
+    assert at["HOURS"] // 16 == at["PLAN_FEE"] // 16  # asked for as one line
+
+
+def test_tables_begin_with_a_cache_line_also_after_growth() -> None:
+    store = Store()
+    store.reserve_pages(2 * len(store.records) // PAGE_ROWS)
+    store.reserve_cases(3 * len(store.pool))
+    assert store.records.ctypes.data % 64 == 0
+    assert store.pool.ctypes.data % 64 == 0
+    assert store.records.flags.c_contiguous
 
 
 def test_state_grows_and_every_customer_keeps_a_place() -> None:
@@ -117,7 +131,8 @@ def test_amounts_that_no_door_lets_in_neither_wrap_nor_spill(amount: int) -> Non
     for service in ("VOICE", "DATA"):
         log.event("usage", AT + 1, service=service, quantity=amount, charge_fen=amount, out_of_bundle_fen=amount)
     _, partition = run_engine(log.entries)
-    rings = partition._store.records[0, offsets(RECORD)["HOURS"] :]
+    at = offsets(RECORD)
+    rings = partition._store.records[0, at["HOURS"] : at["ATTRIBUTES"]]
     assert int(rings.min()) >= 0
     assert 7 in rings or amount > 0
 
