@@ -24,6 +24,8 @@ MOST = 2**31 - 1
 
 Ring = dict[date, int]
 K = TypeVar("K")
+NAMED_LATER = timedelta(1)
+"""A record may name a category so long before the order of it, in local days, and still be about that order."""
 
 
 @dataclass
@@ -43,6 +45,17 @@ class Category:
 
     is_active: bool
     noted_on: date
+
+
+Categories = dict[str, Category]
+
+
+@dataclass
+class Named:
+    """A category that a customer record newly named: when, and what was known of it without that record."""
+
+    on: date
+    without: Categories
 
 
 @dataclass
@@ -74,7 +87,8 @@ class Customer:
     inquiries: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
     countries: dict[str, Record] = field(default_factory=dict)
     roaming: Record | None = None
-    categories: dict[str, Category] = field(default_factory=dict)
+    categories: Categories = field(default_factory=dict)
+    named: dict[str, Named] = field(default_factory=dict)
     waiting: list[Record] = field(default_factory=list)
     bills: dict[int, Record] = field(default_factory=dict)
     plan_day: date | None = None
@@ -217,17 +231,39 @@ def take_customer(customer: Customer, record: Record) -> bool:
     if customer.profile is not None and order(record) < order(customer.profile):
         return False
     before = set(customer.profile["active_categories"]) if customer.profile else set()
-    for name in (before | set(record["active_categories"])) & CATEGORIES:
-        note_category(customer, name, name in record["active_categories"], local_date(record["occurred_at"]))
+    now, day = set(record["active_categories"]), local_date(record["occurred_at"])
+    without = dict(customer.categories)
+    for name in (before | now) & CATEGORIES:
+        note_category(customer.categories, name, name in now, day)
+        is_change = is_active(customer.categories, name) and not is_active(without, name)
+        if name in now - before and is_change and (customer.profile is not None or has_just_joined(record, day)):
+            customer.named[name] = Named(day, {name: without[name]} if name in without else {})
     customer.profile = record
     return True
+
+
+def has_just_joined(record: Record, day: date) -> bool:
+    """True when a record is of the day of joining or the day after, or before."""
+    joined = record["joined_on"]
+    return bool(joined) and day - NAMED_LATER <= date(1970, 1, 1) + timedelta(joined)
 
 
 CATEGORIES = {"VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV", "MUSIC", "SECURITY", "OTHER"}
 
 
-def note_category(customer: Customer, name: str, is_active: bool, day: date) -> None:
+def note_category(categories: Categories, name: str, active: bool, day: date) -> None:
     """Note that a category is active, or no longer, from a day on; what was noted of a later day stays."""
-    known = customer.categories.get(name)
+    known = categories.get(name)
     if known is None or day >= known.noted_on:
-        customer.categories[name] = Category(is_active, day)
+        categories[name] = Category(active, day)
+
+
+def is_active(categories: Categories, name: str) -> bool:
+    """True while a category is noted as active."""
+    return name in categories and categories[name].is_active
+
+
+def as_before(customer: Customer, name: str, day: date) -> list[Categories]:
+    """Where to note an order of a day: first what was known without a record that named the category in its place."""
+    named = customer.named.get(name)
+    return [*([named.without] if named is not None and day - NAMED_LATER <= named.on else []), customer.categories]

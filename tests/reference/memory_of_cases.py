@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 from tests.reference.local_time import HOUR, local_date
-from tests.reference.memory import CATEGORIES, Customer, note_category
+from tests.reference.memory import CATEGORIES, Categories, Customer, as_before, note_category
 from tests.reference.order import Record, identity, newest, order
 
 CASES_KEPT = 8
@@ -63,19 +63,21 @@ def take_service_order(customer: Customer, record: Record) -> bool:
         if order(record) < order(oldest):
             return False
         customer.orders.remove(oldest)
-    kept = {**record, "unseen_days": unseen_days(customer, record["category"], day)}
+    known = as_before(customer, record["category"], day)
+    kept = {**record, "unseen_days": unseen_days(known[0], record["category"], day)}
     is_newest = all(order(each) <= order(record) for each in customer.orders if each["category"] == record["category"])
     customer.orders.append(kept)
     if is_newest and record["category"] in CATEGORIES and record["action"] != "UNKNOWN":
-        note_category(customer, record["category"], record["action"] != "CANCEL", day)
+        for categories in known:
+            note_category(categories, record["category"], record["action"] != "CANCEL", day)
     return True
 
 
-def unseen_days(customer: Customer, category: str, day: date) -> int:
+def unseen_days(categories: Categories, category: str, day: date) -> int:
     """Days since a category was last active; 0 while it is."""
     if category not in CATEGORIES:
         return 0
-    known = customer.categories.get(category)
+    known = categories.get(category)
     if known is None:
         return NEVER
     return 0 if known.is_active else max((day - known.noted_on).days, 0)
@@ -129,6 +131,8 @@ def forget(customer: Customer, today: date) -> None:
 
     forget_episodes(customer, today)
     customer.orders = [each for each in customer.orders if not is_older(each, 61)]
+    for name in [each for each, named in customer.named.items() if named.on < today - timedelta(61)]:
+        del customer.named[name]
     for key in [each for each, records in customer.inquiries.items() if is_older(newest(records), 61)]:
         del customer.inquiries[key]
     for country in [each for each, record in customer.countries.items() if is_older(record, 366)]:

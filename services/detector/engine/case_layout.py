@@ -33,6 +33,12 @@ COUNTRY_ROW: tuple[Field, ...] = (
     Field("COUNTRY_UNSEEN", 1, "local days since the customer was seen there, before that event"),
 )
 
+NAMED_ROW: tuple[Field, ...] = (
+    Field("NAMED_CATEGORY", 1, "service category that a customer record newly named"),
+    Field("NAMED_DAY", 1, "local day of that record"),
+    Field("NAMED_NOTE", 1, "what was noted of the category without that record; see `orders`"),
+)
+
 ORDERS_KEPT = INQUIRIES_KEPT = COUNTRIES_KEPT = 12
 """Rows of a type that one customer may have; beyond, the oldest gives way."""
 ORDER_DAYS, INQUIRY_DAYS, COUNTRY_DAYS, COMPLAINT_DAYS = 61, 61, 366, 400
@@ -41,6 +47,8 @@ EPISODE_DAYS = 40
 """Local days for which the row of an episode that is over is kept after its nominal day: more than any period."""
 IS_PAST = 1 << 16
 """Bit of ORDER_BITS and INQUIRY_BITS: loaded as the past."""
+NAMED_AHEAD_DAYS = 1
+"""An order on so many local days after a record newly named its category, or before, is what the record tells of."""
 NEVER_SEEN = 100_000
 """Stands for the days since something that never was."""
 
@@ -59,4 +67,7 @@ COUNTRY_KEY, COUNTRY_AT, COUNTRY_RANK = _COUNTRY["COUNTRY_KEY"], _COUNTRY["COUNT
 COUNTRY_ZONE, COUNTRY_BITS = _COUNTRY["COUNTRY_ZONE"], _COUNTRY["COUNTRY_BITS"]
 COUNTRY_UNSEEN = _COUNTRY["COUNTRY_UNSEEN"]
 
-assert all(words(fields) <= CASE_WORDS - 2 for fields in (ORDER_ROW, INQUIRY_ROW, COUNTRY_ROW))
+_NAMED = offsets(NAMED_ROW, 2)
+NAMED_CATEGORY, NAMED_DAY, NAMED_NOTE = _NAMED["NAMED_CATEGORY"], _NAMED["NAMED_DAY"], _NAMED["NAMED_NOTE"]
+
+assert all(words(fields) <= CASE_WORDS - 2 for fields in (ORDER_ROW, INQUIRY_ROW, COUNTRY_ROW, NAMED_ROW))

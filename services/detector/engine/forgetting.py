@@ -11,6 +11,7 @@ from services.detector.engine.case_layout import (
     EPISODE_DAYS,
     INQUIRY_AT,
     INQUIRY_DAYS,
+    NAMED_DAY,
     ORDER_AT,
     ORDER_DAYS,
 )
@@ -34,6 +35,7 @@ from services.detector.engine.layout import (
     HELD,
     HELD_WEEK,
     INQUIRY_CASE,
+    NAMED_CASE,
     NEXT,
     OPEN,
     ORDER_CASE,
@@ -63,6 +65,8 @@ def forget_rows(st: Any, s: Any, pool: Any, meta: Any, day: Any, at: Any) -> Non
             is_old = _is_before(pool, row, COUNTRY_AT, day - COUNTRY_DAYS)
         elif type_ == COMPLAINT:
             is_old = _is_before(pool, row, COMPLAINT_AT, day - COMPLAINT_DAYS)
+        elif type_ == NAMED_CASE:
+            is_old = pool[row, NAMED_DAY] < day - ORDER_DAYS
         elif type_ == HELD:
             is_old = pool[row, HELD_WEEK] <= week_of(day) - HELD_WEEKS
         else:

@@ -53,6 +53,7 @@ from services.detector.engine.layout import (
     DAYS,
     DUE,
     FLAGS,
+    HAS_PROFILE,
     HOURLY_HOURS,
     HOURS,
     LINE_RANK,
@@ -94,10 +95,11 @@ def take_event(st: Any, s: Any, pool: Any, meta: Any, months: Any, kind: Any, at
         )
         return is_judged, np.int64(0)
     if kind == wire.CUSTOMER:
-        named = st[s, CODES]
+        named, is_first = st[s, CODES] >> NAMED_SHIFT & 255, st[s, FLAGS] & HAS_PROFILE == 0
         is_newest = take_profile(st, s, at, high, low, profiles, payloads[i, 0])
         if is_newest:
-            take_categories(st, s, named >> NAMED_SHIFT & 255, st[s, CODES] >> NAMED_SHIFT & 255, local_day(at))
+            names = st[s, CODES] >> NAMED_SHIFT & 255
+            take_categories(st, s, pool, meta, named, names, local_day(at), is_first)
         return is_newest, np.int64(0)
     return _take_case(st, s, pool, meta, kind, at, history, ident, high, low, payloads, i, code)
 

@@ -11,6 +11,10 @@ import numpy as np
 from services.detector.engine import wire
 from services.detector.engine.case_layout import (
     IS_PAST,
+    NAMED_AHEAD_DAYS,
+    NAMED_CATEGORY,
+    NAMED_DAY,
+    NAMED_NOTE,
     NEVER_SEEN,
     ORDER_AT,
     ORDER_BITS,
@@ -21,7 +25,7 @@ from services.detector.engine.case_layout import (
     ORDER_WAIT,
     ORDERS_KEPT,
 )
-from services.detector.engine.cases import find_case, room_for
+from services.detector.engine.cases import find_case, new_case, room_for
 from services.detector.engine.jit import inlined, kernel
 from services.detector.engine.kernel import DAY0, get64, is_older, local_day, set64, set_order
 from services.detector.engine.layout import (
@@ -29,6 +33,7 @@ from services.detector.engine.layout import (
     CATEGORIES,
     CATEGORIES_KEPT,
     JOINED,
+    NAMED_CASE,
     NEXT,
     ORDER_CASE,
     TYPE,
@@ -72,13 +77,21 @@ def category_note(st: Any, s: Any, category: Any) -> Any:
 @kernel
 def note_category(st: Any, s: Any, category: Any, active: bool, day: Any) -> None:
     """Note a category as active or not from a day on, unless a later day is noted already."""
-    if category < 1 or category > CATEGORIES_KEPT or day < noted_day(category_note(st, s, category)):
+    if category < 1 or category > CATEGORIES_KEPT:
         return
-    note = min(np.int64(day) - DAY0 + 1, np.int64(_DAY_MAX)) + (_ACTIVE if active else 0)
+    note = _noted(category_note(st, s, category), active, day)
     word = CATEGORIES + (category - 1) // 2
     shift = (category - 1) % 2 * 16
     kept = np.int64(st[s, word]) & (0xFFFF << (16 - shift))
     st[s, word] = np.int32(kept | note << shift)
+
+
+@kernel
+def _noted(note: Any, active: bool, day: Any) -> Any:
+    """Return the note of a category that is active or not from a day on: the same when a later day is noted."""
+    if day < noted_day(note):
+        return np.int64(note)
+    return np.int64(min(np.int64(day) - DAY0 + 1, np.int64(_DAY_MAX)) + (_ACTIVE if active else 0))
 
 
 @inlined
@@ -94,16 +107,45 @@ def is_active(note: Any) -> Any:
 
 
 @kernel
-def take_categories(st: Any, s: Any, before: Any, after: Any, day: Any) -> None:
-    """Note what a newer customer record names (bits of categories), against what the record before named."""
+def take_categories(st: Any, s: Any, pool: Any, meta: Any, before: Any, after: Any, day: Any, is_first: bool) -> None:
+    """Note what a newer customer record names (bits of categories), against what the record before named.
+
+    What it newly names is kept for the order that says so as well and comes later. The first record of a customer tells
+    no news, unless they have just joined.
+    """
     if before | after == 0:
         return
+    is_no_news = is_first and (st[s, JOINED] == 0 or day - st[s, JOINED] > NAMED_AHEAD_DAYS)
     for category in range(1, CATEGORIES_KEPT + 1):
         bit = 1 << (category - 1)
         if after & bit:
+            note = category_note(st, s, category)
             note_category(st, s, category, True, day)
+            is_new = before & bit == 0 and not is_active(note) and not is_no_news
+            if is_new and is_active(category_note(st, s, category)):
+                _keep_named(st, s, pool, meta, category, day, note)
         elif before & bit:
             note_category(st, s, category, False, day)
+
+
+@kernel
+def _named(st: Any, s: Any, pool: Any, category: Any) -> Any:
+    """Return the row of a category that a customer record newly named; 0 when there is none."""
+    row = np.int64(st[s, CASES])
+    while row != 0 and (pool[row, TYPE] != NAMED_CASE or pool[row, NAMED_CATEGORY] != category):
+        row = np.int64(pool[row, NEXT])
+    return row
+
+
+@kernel
+def _keep_named(st: Any, s: Any, pool: Any, meta: Any, category: Any, day: Any, note: Any) -> None:
+    """Keep that a customer record newly named a category on a day, and what was noted of it before."""
+    row = _named(st, s, pool, category)
+    if row == 0:
+        row = np.int64(new_case(st, s, pool, meta, NAMED_CASE))
+    pool[row, NAMED_CATEGORY] = np.int32(category)
+    pool[row, NAMED_DAY] = np.int32(day)
+    pool[row, NAMED_NOTE] = np.int32(note)
 
 
 # --- orders --------------------------------------------------------------------------------------------------------
@@ -120,7 +162,10 @@ def take_order(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low: A
     row = room_for(st, s, pool, meta, ORDER_CASE, ORDER_AT, ORDER_RANK, ORDERS_KEPT, at, high, low)
     if row == 0:
         return row
-    note = category_note(st, s, category)
+    named = _named(st, s, pool, category)
+    if named != 0 and day > pool[named, NAMED_DAY] + NAMED_AHEAD_DAYS:
+        named = np.int64(0)
+    note = np.int64(pool[named, NAMED_NOTE]) if named != 0 else category_note(st, s, category)
     set64(pool, row, ORDER_KEY, key)
     set64(pool, row, ORDER_EVENT, ident)
     set_order(pool, row, ORDER_AT, ORDER_RANK, at, high, low)
@@ -130,6 +175,8 @@ def take_order(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low: A
     action = action_of(code)
     if is_newest and action != 0:
         note_category(st, s, category, action != CANCEL, day)
+        if named != 0:
+            pool[named, NAMED_NOTE] = np.int32(_noted(note, action != CANCEL, day))
     return row
 
 

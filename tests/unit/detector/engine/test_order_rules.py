@@ -118,6 +118,61 @@ def test_ft1_a_category_that_a_newer_record_does_not_name_was_active_until_then(
     assert states(log, "FT1") == []
 
 
+@pytest.mark.parametrize("rule", ["FT1", "FT3"])
+@pytest.mark.parametrize("later", [-DAY - 10 * HOUR, -HOUR, 0, 3 * DAY])
+@pytest.mark.parametrize("is_record_first", [True, False])
+def test_a_record_that_names_what_is_ordered_is_about_the_order(rule: str, later: int, is_record_first: bool) -> None:
+    """The record is of the day before the order, of the same day, or later; either may be told first."""
+    log = started(active_categories=["SECURITY"])
+    told = max(AT, AT + later) + 1
+    for is_record in (is_record_first, not is_record_first):
+        if is_record:
+            log.profile(AT + later, active_categories=["SECURITY", "ROAMING"], arrives=told)
+        else:
+            order(log, AT, "SUBSCRIBE", "ROAMING", arrives=told)
+    log.tick(told + DAY)
+    assert states(log, rule) == ["RAISED"]
+
+
+@pytest.mark.parametrize("rule", ["FT1", "FT3"])
+def test_what_a_record_named_two_days_before_is_active(rule: str) -> None:
+    log = started(active_categories=["SECURITY"])
+    log.profile(AT - DAY - 10 * HOUR - 1, active_categories=["SECURITY", "ROAMING"])
+    order(log, AT, "SUBSCRIBE", "ROAMING")
+    log.tick(AT + DAY)
+    assert states(log, rule) == []
+
+
+def test_a_record_that_names_a_category_is_about_one_order_of_it() -> None:
+    log = started(active_categories=["SECURITY"])
+    log.profile(AT, active_categories=["SECURITY", "ROAMING"])
+    for n in range(3):
+        order(log, AT + n, "SUBSCRIBE", "ROAMING", arrives=AT + 1 + n)
+        log.profile(AT + 2 * n, active_categories=["SECURITY", "ROAMING"])
+    order(log, AT + 3 * DAY, "SUBSCRIBE", "ROAMING")
+    orders = [m for m in moments_of(log) if m["rule_id"] == "FT3"]
+    assert [m["occurred_at"] for m in orders] == [AT]
+
+
+def test_ft3_a_record_that_names_roaming_anew_leaves_its_days_off() -> None:
+    log = started(active_categories=["ROAMING"])
+    log.profile(AT - 2 * DAY, active_categories=[])
+    log.profile(AT, active_categories=["ROAMING"])
+    order(log, AT, "SUBSCRIBE", "ROAMING", arrives=AT + 1)
+    assert states(log, "FT3") == []
+
+
+@pytest.mark.parametrize(("days", "found"), [(0, ["RAISED"]), (1, ["RAISED"]), (2, [])])
+def test_the_first_record_of_who_has_just_joined_is_news(days: int, found: list[str]) -> None:
+    log = Log()
+    log.tick(AT - HOUR)
+    joined = (MONDAY - timedelta(days) - date(1970, 1, 1)).days
+    log.profile(AT, joined_on=joined, active_categories=["TV"])
+    order(log, AT, "SUBSCRIBE", arrives=AT + 1)
+    log.tick(AT + DAY)
+    assert states(log, "FT1") == found
+
+
 def test_ft1_ends_with_the_cancellation_of_its_category() -> None:
     log = activated(None)
     order(log, AT + 2 * DAY, "CANCEL", "MUSIC")
