@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from tests.reference.contacts import TopContacts
-from tests.reference.local_time import HOUR, MINUTE, local_date, month_of
+from tests.reference.local_time import HOUR, local_date, month_of
 from tests.reference.order import Record, identity, order
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Customer:
     charge_of_hour: dict[int, int] = field(default_factory=dict)
     month: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     running: RunningMonth = field(default_factory=RunningMonth)
-    last_success_minute: int | None = None
+    last_success_at: int | None = None
     contacts: TopContacts = field(default_factory=TopContacts)
     balance: Record | None = None
     topped_up_at: int = 0
@@ -91,10 +91,9 @@ class Customer:
     named: dict[str, Named] = field(default_factory=dict)
     waiting: list[Record] = field(default_factory=list)
     bills: dict[int, Record] = field(default_factory=dict)
-    plan_day: date | None = None
-    plan_minute: int | None = None
+    plan_days: list[date] = field(default_factory=list)
+    """The two latest, the later one first."""
     renewal_day: date | None = None
-    renewal_minute: int | None = None
     suspension_day: date | None = None
     travel_day: date | None = None
     calls_declined: dict[date, bool] = field(default_factory=dict)
@@ -142,7 +141,7 @@ def take_usage(customer: Customer, record: Record) -> bool:
     if month == month_of(newest_day):
         add_to_running_month(customer.running, record, month, quantity, charge)
     if record["succeeded"]:
-        customer.last_success_minute = max(customer.last_success_minute or 0, at // MINUTE)
+        customer.last_success_at = max(customer.last_success_at or 0, at)
     if record["roaming"]:
         customer.travel_day = max(customer.travel_day or day, day)
     customer.contacts.take(record, day)

@@ -46,16 +46,14 @@ def take_complaint(customer: Customer, record: Record) -> bool:
 
 def take_service_order(customer: Customer, record: Record) -> bool:
     """The twelve newest orders, what they say of their category, and of the plan."""
-    at, day = record["occurred_at"], local_date(record["occurred_at"])
+    day = local_date(record["occurred_at"])
     if record["category"] == "VOICE_PLAN" and record["action"] in ("SUBSCRIBE", "CHANGE") and not record["addon"]:
         told = record["effective_on"]
         from_day = day if told is None else date(1970, 1, 1) + timedelta(told)
         if from_day <= day + timedelta(DAYS_PLANNED_AHEAD):
-            customer.plan_day = max(customer.plan_day or from_day, from_day)
-        customer.plan_minute = max(customer.plan_minute or 0, at // 60_000)
+            customer.plan_days = sorted({*customer.plan_days, from_day}, reverse=True)[:2]
     if record["action"] == "RENEW" and not record["addon"]:
         customer.renewal_day = max(customer.renewal_day or day, day)
-        customer.renewal_minute = max(customer.renewal_minute or 0, at // 60_000)
     if any(identity(each) == identity(record) for each in customer.orders):
         return False
     if len(customer.orders) == MORE_KEPT:

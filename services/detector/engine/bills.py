@@ -21,6 +21,7 @@ from services.detector.engine.kernel import (
     set_order,
 )
 from services.detector.engine.layout import (
+    ABROAD,
     BILL_AT,
     BILL_CYCLE,
     BILL_CYCLES,
@@ -30,11 +31,12 @@ from services.detector.engine.layout import (
     BILLS,
     EXPLAINED_DAY,
     FIRST_DAY,
+    FLAGS,
     INT32_MAX,
     MONTH_CHARGE,
     NEWEST_MONTH,
+    PLAN_BEFORE,
     PLAN_DAY,
-    PLAN_ORDERED,
     RENEWED,
 )
 
@@ -114,23 +116,34 @@ def take_order_days(st: Any, s: Any, at: Any, code: Any, effective_on: Any) -> N
     action, category, is_addon = code & 7, (code >> 3) & 31, (code >> 8) & 1
     if is_addon:
         return
-    minute = np.int64(at // MINUTE_MS)
     if action == _RENEW:
-        st[s, RENEWED] = max(np.int64(st[s, RENEWED]), minute)
+        st[s, RENEWED] = max(np.int64(st[s, RENEWED]), np.int64(at // MINUTE_MS))
     is_plan = action == _SUBSCRIBE or action == _CHANGE  # no tuples in kernels
     if category == _VOICE_PLAN and is_plan:
         day = effective_on if effective_on > 0 else local_day(at)
         if day <= local_day(at) + PLANNED_DAYS:
-            st[s, PLAN_DAY] = max(np.int64(st[s, PLAN_DAY]), day)
-        st[s, PLAN_ORDERED] = max(np.int64(st[s, PLAN_ORDERED]), minute)
+            _note_plan(st, s, day)
+
+
+@kernel
+def _note_plan(st: Any, s: Any, day: Any) -> None:
+    """Keep the two latest local days from which a plan holds."""
+    newest = np.int64(st[s, PLAN_DAY])
+    if day > newest:
+        st[s, PLAN_DAY], st[s, PLAN_BEFORE] = day, newest
+    elif day < newest:
+        st[s, PLAN_BEFORE] = max(np.int64(st[s, PLAN_BEFORE]), day)
 
 
 @kernel
 def days_since_change(st: Any, s: Any, day: Any) -> Any:
     """Return the local days since the newest plan change, suspension or travel; LONG_AGO_DAYS when there was none."""
-    if line_status(st, s) > _ACTIVE:
+    if line_status(st, s) > _ACTIVE or st[s, FLAGS] & ABROAD:
         return np.int64(0)
-    newest = max(np.int64(st[s, PLAN_DAY]), np.int64(st[s, EXPLAINED_DAY]))
+    plan = np.int64(st[s, PLAN_DAY])
+    if plan > day:  # it has not begun
+        plan = np.int64(st[s, PLAN_BEFORE]) if st[s, PLAN_BEFORE] <= day else np.int64(0)
+    newest = max(plan, np.int64(st[s, EXPLAINED_DAY]))
     return day - newest if newest != 0 else np.int64(LONG_AGO_DAYS)
 
 

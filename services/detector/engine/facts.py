@@ -34,6 +34,8 @@ _STATES = wire.SYMBOLS[wire.COMPLAINT]["state"]
 _TOPICS = wire.SYMBOLS[wire.COMPLAINT]["topic"]
 _SEVERITIES = wire.SYMBOLS[wire.COMPLAINT]["severity"]
 
+_SILENT = "max(at // 60_000 - st[s, LAST_OK], np.int64(0))"
+
 FACTS: Mapping[str, Fact] = {
     **CASE_FACTS,
     "at": number("at", "ms", "instant of the evaluation: of the event, of the nominal hour, or of the tick"),
@@ -62,9 +64,9 @@ FACTS: Mapping[str, Fact] = {
     "line_since": number("get64(st, s, LINE_AT)", "ms", "since when"),
     "suspension_expected_at": number("get64(st, s, LINE_EXPECTED)", "ms",
                                      "forecast of suspension in the newest status; 0 = none"),
-    "silent_minutes": number("(at // 60_000 - st[s, LAST_OK] if st[s, LAST_OK] != 0 else -1)", "minutes",
-                             "since the last successful use; -1 = none seen"),
-    "silent_hours": number("((at // 60_000 - st[s, LAST_OK]) // 60 if st[s, LAST_OK] != 0 else -1)", "hours",
+    "silent_minutes": number(f"({_SILENT} if st[s, LAST_OK] != 0 else -1)", "minutes",
+                             "whole ones since the last successful use; -1 = none seen"),
+    "silent_hours": number(f"({_SILENT} // 60 if st[s, LAST_OK] != 0 else -1)", "hours",
                             "since the last successful use; -1 = none seen"),
     "complaint_state": enum("pool[case, COMPLAINT_BITS] & 7", _STATES, "state of the complaint", CASE_COMPLAINT),
     "complaint_topic": enum("pool[case, COMPLAINT_BITS] >> 3 & 7", _TOPICS, "what it is about", CASE_COMPLAINT),

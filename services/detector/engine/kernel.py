@@ -246,7 +246,7 @@ def add_usage(
     if (code >> 8) & 1 and day > st[s, EXPLAINED_DAY]:
         st[s, EXPLAINED_DAY] = day
     if succeeded:
-        minute = np.int64(at // MINUTE_MS)
+        minute = np.int64(-(-at // MINUTE_MS))
         if minute > st[s, LAST_OK]:
             st[s, LAST_OK] = minute
     if day <= newest // 24 - DAILY_DAYS:

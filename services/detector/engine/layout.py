@@ -7,7 +7,7 @@ take two words (low, high). What only some customers have (open moments, complai
 
 from dataclasses import dataclass
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 PAGE_ROWS = 512
 """Customers of one page."""
 
@@ -54,7 +54,7 @@ RECORD: tuple[Field, ...] = (
     Field("NEWEST_MONTH", 1, "newest local month of usage"),
     Field("DUE", 1, "next minute at which a case must be looked at; 0 = none"),
     Field("MEMORY_AT", 1, "write positions in both memories of event ids"),
-    Field("LAST_OK", 1, "minute of the newest successful use; 0 = none"),
+    Field("LAST_OK", 1, "full minute at or after the newest successful use; 0 = none"),
     Field("CODES", 1, "city, segment, tier, birthday calendar, categories named (8, 8, 4, 4, 8 bits)"),
     Field("USED_VOICE", 1, "of the newest month, against the allowance: seconds of outgoing calls"),
     Field("USED_DATA", 1, "likewise: KiB"),
@@ -89,7 +89,7 @@ RECORD: tuple[Field, ...] = (
     Field("LINE_EVENT", 2, "identity hash of the event that told it"),
     Field("PROFILE_AT", 2, "occurred_at of the newest customer record"),
     Field("PROFILE_RANK", 4, "order among events of one instant"),
-    Field("PLAN_ORDERED", 1, "minute of the newest order of a plan; 0 = none"),
+    Field("PLAN_BEFORE", 1, "local day from which the plan before it holds, by orders; 0 = none"),
     Field("RENEWED", 1, "minute of the newest renewal; 0 = none"),
     Field("BILL_AT", 2, "occurred_at of its bill"),
     Field("OTHER_IDS", 2 * OTHER_MEMORY, "identity hashes of the last other events"),
@@ -184,7 +184,7 @@ PLAN_VOICE, PLAN_DATA, PLAN_SMS = _AT["PLAN_VOICE"], _AT["PLAN_DATA"], _AT["PLAN
 PLAN_CAPABILITIES, OWNER, DEPUTY, BRAND = (_AT[n] for n in ("PLAN_CAPABILITIES", "OWNER", "DEPUTY", "BRAND"))
 ATTRIBUTES = _AT["ATTRIBUTES"]
 EXPLAINED_DAY, PLAN_DAY = _AT["EXPLAINED_DAY"], _AT["PLAN_DAY"]
-PLAN_ORDERED, RENEWED = _AT["PLAN_ORDERED"], _AT["RENEWED"]
+PLAN_BEFORE, RENEWED = _AT["PLAN_BEFORE"], _AT["RENEWED"]
 CATEGORIES, CONTACTS = _AT["CATEGORIES"], _AT["CONTACTS"]
 BILL_CYCLE, BILL_AT, BILL_RANK = _AT["BILL_CYCLE"], _AT["BILL_AT"], _AT["BILL_RANK"]
 BILL_PLAN_FEE, BILLS = _AT["BILL_PLAN_FEE"], _AT["BILLS"]

@@ -44,6 +44,7 @@ _CATEGORIES = wire.SYMBOLS[wire.ORDER]["category"]
 SUBSCRIBE, CANCEL, CHANGE, RENEW = (_ACTIONS.index(word) for word in ("SUBSCRIBE", "CANCEL", "CHANGE", "RENEW"))
 ADDON, CORE = 1 << 8, 1 << 10
 """Bits of an order's code; see wire.PLACES."""
+_VOICE_PLAN = _CATEGORIES.index("VOICE_PLAN")
 _ACTIVE = 1 << 15
 _DAY_MAX = _ACTIVE - 1
 
@@ -60,6 +61,13 @@ def action_of(code: Any) -> Any:
 def category_of(code: Any) -> Any:
     """Return the category of an order's code; 0 = unknown."""
     return (code >> 3) & 15
+
+
+@inlined
+def is_plan_order(code: Any) -> Any:
+    """True for the order of a plan, or of another plan."""
+    is_plan = category_of(code) == _VOICE_PLAN and code & ADDON == 0
+    return is_plan and (action_of(code) == SUBSCRIBE or action_of(code) == CHANGE)  # no tuples in kernels
 
 
 # --- categories ----------------------------------------------------------------------------------------------------
@@ -240,6 +248,18 @@ def was_cancelled(st: Any, s: Any, pool: Any, of: Any, days: Any) -> Any:
             return True
         row = np.int64(pool[row, NEXT])
     return False
+
+
+@kernel
+def plan_ordered_at(st: Any, s: Any, pool: Any) -> Any:
+    """Return when a plan was ordered last, as far as orders are kept, ms; 0 when there is none."""
+    newest = np.int64(0)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == ORDER_CASE and is_plan_order(pool[row, ORDER_BITS]):
+            newest = max(newest, get64(pool, row, ORDER_AT))
+        row = np.int64(pool[row, NEXT])
+    return newest
 
 
 @kernel

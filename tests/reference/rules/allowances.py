@@ -7,7 +7,7 @@ from tests.reference.local_time import HOUR, days, midnight, month_number, month
 from tests.reference.memory import RunningMonth
 from tests.reference.memory_of_bills import bill_before, newest_bill, plan_fee
 from tests.reference.order import Record
-from tests.reference.rules.bills import BillRule, end_of_month, plan_has_changed
+from tests.reference.rules.bills import BillRule, end_of_month, plan_has_changed, plan_ordered_at
 
 
 class FT7(BillRule):
@@ -79,9 +79,9 @@ class AN9(BillRule):
         """With the evidence of the bill, or of the running month."""
         bill = newest_bill(view.customer) if step == "bill" else None
         cycle = month_number(bill["cycle"]) if bill else month_of(view.day)
-        fires = view.kind != "service-order" and (self.is_over(view, bill) if bill else self.is_reached(view, step))
+        holds = view.kind != "service-order" and (self.is_over(view, bill) if bill else self.is_reached(view, step))
         if view.kind == "bill" and bill is not None:
-            ends = self.end_by_bill(view, bill, fires=fires, key=step)
+            ends = self.end_by_bill(view, bill, fires=holds, key=step)
         if view.kind == "usage" and step == "80" and self.most_used(view) >= view.limit(self.id, "full_percent"):
             ends = "next_step"
         channel = "SMS"
@@ -92,7 +92,7 @@ class AN9(BillRule):
             key=step,
             name=f"{month_text(cycle)}/{step}",
             cycle=cycle,
-            fires=fires,
+            fires=holds and plan_ordered_at(view.customer) <= view.at,
             ends=ends,
             expires=midnight(view.day + days(36)) if bill else end_of_month(cycle),
             priority=3,

@@ -71,13 +71,12 @@ class FT6(BillRule):
         bill, customer = view.record, view.customer
         assert bill is not None
         cycle, fee = month_number(bill["cycle"]), plan_fee(customer, bill)
-        plan_month = month_of(customer.plan_day) if customer.plan_day else None
         deviation = abs(bill["total_fen"] - fee)
         limit = percent_of(view.limit(self.id, "deviation_percent"), fee)
         return Verdict(
             name=bill["cycle"],
             cycle=cycle,
-            fires=cycle in (joined_in(customer), plan_month),
+            fires=cycle in (joined_in(customer), *map(month_of, customer.plan_days)),
             expires=midnight(view.day + days(11)),
             priority=3,
             channel="CALL" if fee > 0 and deviation >= limit else "SMS",
@@ -137,12 +136,12 @@ class AN10(BillRule):
         before = bill_before(view.customer, cycle)
         make_up_before = before["make_up_fen"] if before else 0
         large = view.limit(self.id, "large_make_up")
-        fires = make_up >= large or (make_up > 0 and make_up_before > 0)
+        holds = make_up >= large or (make_up > 0 and make_up_before > 0)
         return Verdict(
             name=bill["cycle"],
             cycle=cycle,
-            fires=fires,
-            ends=self.end_by_bill(view, bill, fires=fires),
+            fires=holds and plan_ordered_at(view.customer) <= view.at,
+            ends=self.end_by_bill(view, bill, fires=holds),
             expires=midnight(view.day + days(36)),
             priority=3,
             channel="CALL",
@@ -163,8 +162,13 @@ def make_up_evidence(view: View, bill: Record) -> list[Condition]:
 
 def plan_has_changed(view: View, episode: Episode | None) -> bool:
     """True when the plan was ordered anew after what opened the moment."""
-    ordered = view.customer.plan_minute
-    return episode is not None and ordered is not None and ordered > episode.opened_at // 60_000
+    return episode is not None and plan_ordered_at(view.customer) > episode.opened_at
+
+
+def plan_ordered_at(customer: Customer) -> int:
+    """When a plan was ordered last; 0 = never, or long ago."""
+    orders = [each for each in customer.orders if each["category"] == "VOICE_PLAN" and not each["addon"]]
+    return max((each["occurred_at"] for each in orders if each["action"] in ("SUBSCRIBE", "CHANGE")), default=0)
 
 
 def plan_change(view: View, rule: BillRule) -> Verdict | None:

@@ -136,9 +136,9 @@ class AN5(Rule):
         return self.successes(view) >= 14 * view.limit(self.id, "least_daily")
 
     def silent_minutes(self, view: View) -> int:
-        """Minutes since the newest success; -1 when there was none."""
-        last = view.customer.last_success_minute
-        return -1 if last is None else view.at // MINUTE - last
+        """Minutes of the clock since the newest success, none of them begun before it; -1 when there was none."""
+        last = view.customer.last_success_at
+        return -1 if last is None else max(view.at // MINUTE - -(-last // MINUTE), 0)
 
     def successes(self, view: View) -> int:
         """Of the 14 closed days."""

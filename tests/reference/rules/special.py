@@ -182,9 +182,9 @@ class AN16(Rule):
         episode = view.customer.episodes.get((self.id, None))
         if episode is None or not episode.is_open or view.customer.profile is None:
             return
-        now, then, renewed = contract_end(view.profile), episode.kept, view.customer.renewal_minute
+        now, then, renewed = contract_end(view.profile), episode.kept, view.customer.renewal_day
         ends = None
-        if (now is not None and now > then) or (renewed is not None and renewed > self.hour_of(episode.name, then)):
+        if (now is not None and now > then) or (renewed is not None and renewed >= then - days(90)):
             ends = "renewed"
         elif now != then:
             ends = "contract_changed"
@@ -198,11 +198,6 @@ class AN16(Rule):
             ],
         )  # fmt: skip
         settle_at_event(view, self.id, verdict)
-
-    @staticmethod
-    def hour_of(name: str, ends_on: date) -> int:
-        """The minute at which a step was raised."""
-        return (midnight(ends_on - days(int(name.split("/")[1]))) + 5 * MINUTE) // MINUTE
 
 
 def contract_end(profile: Record) -> date | None:

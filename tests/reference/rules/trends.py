@@ -147,11 +147,15 @@ class AN3(Weekly):
         )
 
     def days_since_change(self, view: View) -> int:
-        """Days since the newest plan change, suspension or journey; 0 while the line is suspended."""
+        """Days since the newest plan change, suspension or journey; 0 while the line is suspended or abroad."""
         customer, today = view.customer, view.day
         if customer.line is not None and customer.line["status"] in SUSPENDED:
             return 0
-        known = [day for day in (customer.plan_day, customer.suspension_day, customer.travel_day) if day is not None]
+        journey = customer.roaming
+        if journey is not None and journey["state"] == "LANDED" and journey["country"] != "CN":
+            return 0
+        known = [day for day in (customer.suspension_day, customer.travel_day) if day is not None]
+        known += [day for day in customer.plan_days if day <= today]
         return (today - max(known)).days if known else NEVER
 
     def end_at_event(self, view: View) -> None:
@@ -345,7 +349,8 @@ class AN12(Rule):
             customer.contacts.moved_between(view.day - days(60), view.day),
             view.limit(self.id, "least_moved"),
         )
-        has_risen = share - before >= rise and all_month >= least and all_three >= least
+        has_risen = 100 * (off_month * all_three - off_three * all_month) >= rise * all_month * all_three
+        has_risen = has_risen and all_month >= least and all_three >= least
         voice_layer = view.layer(self.id, "least_voice")
         return Verdict(
             name=view.day.isoformat(),

@@ -113,8 +113,8 @@ def test_a_bill_for_the_next_month_is_kept_and_not_judged() -> None:
     assert found(life, "AN2") == [("2026-06", "RAISED")]
 
 
-@pytest.mark.parametrize(("days", "first"), [(400, "2027-04"), (401, "2026-03")])
-def test_a_plan_said_to_begin_far_ahead_is_not_the_newest(days: int, first: str) -> None:
+@pytest.mark.parametrize(("days", "cycles"), [(400, ["2026-03", "2027-04"]), (401, ["2026-03"])])
+def test_a_plan_said_to_begin_far_ahead_is_not_taken(days: int, cycles: list[str]) -> None:
     life = Life()
     for n, ahead in enumerate((0, days)):
         begins = (DAY_ONE + timedelta(1 + ahead) - date(1970, 1, 1)).days
@@ -127,7 +127,19 @@ def test_a_plan_said_to_begin_far_ahead_is_not_the_newest(days: int, first: str)
         life.event("service-order", local(DAY_ONE + timedelta(1), 9 + n), **order)
     life.bill("2026-03", 10_000)
     life.bill("2027-04", 10_000)
-    assert found(life, "FT6") == [(first, "RAISED")]
+    assert found(life, "FT6") == [(cycle, "RAISED") for cycle in cycles]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_ft6_knows_both_plans_that_begin_in_neighbouring_cycles(is_reversed: bool) -> None:
+    """The second one is ordered before the bill of the first; the orders may come in any order."""
+    life = Life()
+    told, order = local(date(2026, 4, 1), 10), dict[str, Any](action="CHANGE", category="VOICE_PLAN")
+    for day in (date(2026, 3, 10), date(2026, 4, 1))[:: -1 if is_reversed else 1]:
+        life.event("service-order", local(day, 9), arrives=told, order_id=str(day), **order)
+    for cycle in ("2026-02", "2026-03", "2026-04", "2026-05"):
+        life.bill(cycle, 10_000, on=date(2026, 4, 2) if cycle == "2026-02" else None)
+    assert found(life, "FT6") == [("2026-03", "RAISED"), ("2026-04", "RAISED")]
 
 
 def test_a_bill_about_long_ago_is_not_judged() -> None:
@@ -208,6 +220,24 @@ def test_an10_ends_when_another_plan_is_ordered() -> None:
     life.event("service-order", local(date(2026, 4, 6)), order_id="o2", action="CHANGE", category="VOICE_PLAN")
     assert found(life, "AN10") == [("2026-03", "RAISED"), ("2026-03", "plan_changed")]
     assert [m["occurred_at"] for m in moments_of(life)][-1] == local(date(2026, 4, 6))
+
+
+@pytest.mark.parametrize(("rule", "episode"), [("AN10", "2026-03"), ("AN9", "2026-03/bill")])
+@pytest.mark.parametrize(("later", "ends"), [(-1, False), (0, False), (1, True), (59_999, True)])
+@pytest.mark.parametrize("is_order_first", [False, True])
+def test_a_plan_ordered_just_after_a_bill_ends_it_or_keeps_it_from_being_raised(
+    rule: str, episode: str, later: int, ends: bool, is_order_first: bool
+) -> None:
+    life, run = Life(), local(date(2026, 4, 3), 8)
+    for is_order in (is_order_first, not is_order_first):
+        if is_order:
+            life.event("service-order", run + later, arrives=run + 60_000, order_id="o1", action="CHANGE",
+                       category="VOICE_PLAN")  # fmt: skip
+        else:
+            life.event("bill", run, arrives=run + 60_000, cycle="2026-03", total_fen=10_000, make_up_fen=2_000,
+                       out_of_bundle_fen=3_000)  # fmt: skip
+    whole = [(episode, "RAISED"), *([(episode, "plan_changed")] if ends else [])]
+    assert found(life, rule) == ([] if ends and is_order_first else whole)
 
 
 @pytest.mark.parametrize(

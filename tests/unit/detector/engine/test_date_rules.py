@@ -83,6 +83,15 @@ def test_an16_ends_with_a_renewal(kind: str, fields: dict[str, Any], end: str | 
     assert found(log, "AN16") == [(f"{ends}/30", "RAISED"), *([(f"{ends}/30", end)] if end else [])]
 
 
+@pytest.mark.parametrize("at", [local(TODAY, 0, 5), local(TODAY, 0, 5, 30), local(TODAY, 0, 4), local(TODAY) - 60_000])
+def test_an16_ends_with_a_renewal_that_becomes_known_later(at: int) -> None:
+    """It was ordered within the minute of the raise, or before."""
+    ends = TODAY + timedelta(30)
+    log = at_midnight(known(TODAY, contract_ends_on=number(ends)), TODAY)
+    log.event("service-order", at, arrives=local(TODAY, 12), order_id="o1", action="RENEW", category="BROADBAND")
+    assert found(log, "AN16") == [(f"{ends}/30", "RAISED"), (f"{ends}/30", "renewed")]
+
+
 def test_an16_is_caught_up_for_its_nominal_day() -> None:
     ends = TODAY + timedelta(30)
     log = known(TODAY, contract_ends_on=number(ends))

@@ -97,7 +97,7 @@ def silent(a_day: int = 5, first_day: int = 28, last_at: int = AT - 24 * HOUR, *
     return log
 
 
-@pytest.mark.parametrize(("last_at", "found"), [(AT - 24 * HOUR, ["RAISED"]), (AT - 24 * HOUR + MINUTE, [])])
+@pytest.mark.parametrize(("last_at", "found"), [(AT - 24 * HOUR, ["RAISED"]), (AT - 24 * HOUR + 1, [])])
 def test_an5_no_success_for_1440_minutes(last_at: int, found: list[str]) -> None:
     assert states(silent(last_at=last_at), "AN5") == found
 

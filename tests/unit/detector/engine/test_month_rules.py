@@ -200,6 +200,15 @@ def test_an12_share_of_other_networks(off: int, fires: bool) -> None:
     assert found(life, "AN12") == ([("2026-06-01", "RAISED")] if fires else [])
 
 
+@pytest.mark.parametrize(("off", "fires"), [(651, True), (650, False)])
+def test_an12_is_exact_on_a_bound_that_has_no_binary_fraction(off: int, fires: bool) -> None:
+    life, on = four_months(503, 97), 1_800 - off
+    life.use(date(2026, 5, 5), "VOICE", quantity=on, counterpart_network="ON_NET")
+    life.use(date(2026, 5, 6), "VOICE", quantity=off, counterpart_network="OFF_NET")
+    life.tick(local(date(2026, 6, 1), 6, 1))
+    assert bool(found(life, "AN12")) is fires
+
+
 @pytest.mark.parametrize("seconds", [1_799, 1_800])
 def test_an12_wants_thirty_minutes(seconds: int) -> None:
     life = four_months(1_600, 400)

@@ -84,6 +84,31 @@ def test_an3_is_shielded_by_what_explains_the_fall(shield: str, days_before: int
     assert bool(found(judged(life, monday), "AN3")) is fires
 
 
+@pytest.mark.parametrize(("began", "fires"), [(35, False), (36, True)])
+@pytest.mark.parametrize("begins", [1, 30])
+def test_an3_is_not_shielded_by_a_plan_that_is_yet_to_begin(began: int, begins: int, fires: bool) -> None:
+    """Nor does it hide the plan before it."""
+    life = charges(4_000, 4_000, 4_000, 4_000, 4_000, 0)
+    monday = JUDGED + WEEK
+    for days in (-began, begins):
+        begins_on = (monday + timedelta(days) - date(1970, 1, 1)).days
+        life.event("service-order", local(monday - timedelta(37), 9), order_id=str(days), action="CHANGE",
+                   category="VOICE_PLAN", effective_on=begins_on)  # fmt: skip
+    assert bool(found(judged(life, monday), "AN3")) is fires
+
+
+@pytest.mark.parametrize(
+    ("country", "back", "fires"), [("JP", None, False), ("JP", 36, True), ("JP", 35, False), ("CN", None, True)]
+)
+def test_an3_is_shielded_while_abroad(country: str, back: int | None, fires: bool) -> None:
+    life = charges(4_000, 4_000, 4_000, 4_000, 4_000, 0)
+    monday = JUDGED + WEEK
+    life.event("roaming", local(monday - timedelta(41), 9), country=country, state="LANDED")
+    if back is not None:
+        life.event("roaming", local(monday - timedelta(back), 9), country=country, state="LEFT")
+    assert bool(found(judged(life, monday), "AN3")) is fires
+
+
 @pytest.mark.parametrize(("days_before", "fires"), [(35, False), (36, True)])
 @pytest.mark.parametrize("is_late", [False, True])
 def test_an3_is_shielded_by_a_resumption(days_before: int, fires: bool, is_late: bool) -> None:
