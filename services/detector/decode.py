@@ -36,8 +36,9 @@ SEGMENT_CODES: Mapping[str, int] = {code: number for number, code in enumerate(S
 """Numbers of cities and segments in the state: their place in cities.toml, which is only ever appended to. 0 =
 unknown."""
 TIERS = ("UNKNOWN", "TOP", "HIGH", "MID", "LOW")
+TIER_CODES: Mapping[str, int] = {tier: number for number, tier in enumerate(TIERS)}
 LUNAR = 2
-_CALENDARS = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
+CALENDARS: Mapping[str, int] = {"UNKNOWN": 0, "SOLAR": 1, "LUNAR": LUNAR}
 TEXTS_OF_KIND = {
     wire.HANDSET: (wire.A, wire.B),
     wire.COMPLAINT: (wire.A,),
@@ -289,12 +290,11 @@ def category_bits(words: Sequence[str]) -> int:
 
 def profile_row(fields: Mapping[str, Any], texts: dict[int, str]) -> list[int]:
     """Return a customer record as the columns of the state."""
-    tier = TIERS.index(fields["tier"]) if fields["tier"] in TIERS else 0
     codes = (
         CITY_CODES.get(fields["city"], 0)
         | SEGMENT_CODES.get(fields["segment"] or "", 0) << 8
-        | tier << 16
-        | _CALENDARS.get(fields["birthday_calendar"], 0) << 20
+        | TIER_CODES.get(fields["tier"], 0) << 16
+        | CALENDARS.get(fields["birthday_calendar"], 0) << 20
         | category_bits(fields["active_categories"]) << NAMED_SHIFT
     )
     return [

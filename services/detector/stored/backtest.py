@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 
 from services.detector.decode import DecodedChunk
+from services.detector.engine.layout import PAGE_ROWS
 from services.detector.engine.partition import Applied, Partition
 from services.detector.engine.rule_set import CompiledRuleSet
 from services.detector.engine.wire import KINDS
 from services.detector.stored.columns import chunk_of
-from services.detector.stored.ticking import DRAFT, MINUTE_MS, OwnClock, before, cut_at, drafted, minute_of
+from services.detector.stored.ticking import DRAFT, MINUTE_MS, OwnClock, before, cut_at, drafted, hours_of, minute_of
 
-_SWEEP_SLICE: Final = 65_536
 _NAMES: Final = {code: kind for kind, code in KINDS.items()}
 
 
@@ -89,13 +89,15 @@ class Backtest:
         self._advance(clock, until)
 
     def apply(self, chunk: DecodedChunk) -> None:
-        """Apply a chunk and all that a passed tick still asks for."""
+        """Apply a chunk and all that its ticks ask for."""
         found = np.bincount(chunk.kind, minlength=len(_NAMES))
         self.events.update({_NAMES[code]: int(n) for code, n in enumerate(found.tolist()) if n})
         self.poison += len(chunk.poison)
-        self._tell(self.partition.apply(chunk, self._rules))
-        while self.partition.sweep_pending:
-            self._tell(self.partition.sweep(_SWEEP_SLICE))
+        for part in hours_of(chunk):
+            self._tell(self.partition.apply(part, self._rules))
+            for page in range(self.partition.pages()):  # in whole pages: nothing waits for the next event here
+                if self.partition.owes(page):
+                    self._tell(self.partition.sweep_page(page, PAGE_ROWS))
 
     def _advance(self, clock: OwnClock, to_ms: int) -> None:
         for chunk in clock.advance(to_ms, _nothing(self.partition.number, self.partition.next_offset)):

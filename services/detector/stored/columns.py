@@ -1,18 +1,22 @@
 """Tables of stored events → the event table that the engine takes; the same rows as decoding the log's bytes gives."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.detector.decode import PROFILE_COLUMNS, TEXTS_OF_KIND, DecodedChunk, Poison, Tick, profile_row
+from services.detector.decode import PROFILE_COLUMNS, TEXTS_OF_KIND, DecodedChunk, Poison, Tick
 from services.detector.engine import wire
-from services.detector.stored.frames import LOG_KINDS, columns_of, records_of
+from services.detector.engine.jit import entry
+from services.detector.stored.frames import LOG_KINDS, columns_of
+from services.detector.stored.profiles import profiles_of, word_bits
 from services.detector.stored.text_kernels import Sources, cycle_numbers, text_keys
 
 Int64s = npt.NDArray[np.int64]
+_COLUMNS: Final = wire.TO_EVENT_ID + 1
+"""Columns of one kind by their place: the payload's, then TO_CODE to TO_EVENT_ID."""
 
 
 def chunk_of(
@@ -63,33 +67,61 @@ def _empty(partition: int, first_offset: int, next_offset: int, n: int) -> Decod
 
 def _fill(chunk: DecodedChunk, kind: int, record: str, frame: pl.DataFrame, rows: Int64s) -> None:
     sources = Sources(frame.get_column("source"))
-    chunk.kind[rows] = kind
-    chunk.customer[rows] = frame.get_column("customer_id").to_numpy()
-    chunk.occurred[rows] = frame.get_column("occurred_at").to_physical().to_numpy()
-    chunk.ingested[rows] = frame.get_column("ingested_at").to_physical().to_numpy()
-    chunk.history[rows] = frame.get_column("history").to_numpy()
-    chunk.ident[rows], rank = sources.identify(frame.get_column("event_id"), with_rank=kind != wire.USAGE)
+    ident, rank = sources.identify(frame.get_column("event_id"), with_rank=kind != wire.USAGE)
     if kind != wire.USAGE:
         chunk.rank[rows] = rank
+    table = np.zeros((_COLUMNS, len(rows)), np.int64)
+    table[wire.TO_CUSTOMER] = frame.get_column("customer_id").to_numpy()
+    table[wire.TO_OCCURRED] = frame.get_column("occurred_at").to_physical().to_numpy()
+    table[wire.TO_INGESTED] = frame.get_column("ingested_at").to_physical().to_numpy()
+    table[wire.TO_HISTORY] = frame.get_column("history").to_numpy()
+    table[wire.TO_EVENT_ID] = ident
     if kind == wire.CUSTOMER:
-        chunk.payload[rows, wire.A] = np.arange(len(rows))
-        records = list(records_of(record, frame))
-        chunk.profiles = np.array([profile_row(each, chunk.texts) for each in records], np.int64)
-        chunk.attributes = [each["attributes"] for each in records]
-        return
+        _take_profiles(chunk, frame)
+        table[wire.A] = np.arange(len(rows))
     types = columns_of(record)
-    code = np.zeros(len(rows), np.int64)
-    for name, (place, flag) in wire.PLACES[kind].items():
+    for name, (place, flag) in wire.PLACES.get(kind, {}).items():
         series = frame.get_column(name)
         values = _numbers(series, types[name], flag if place < wire.PAYLOAD_COLUMNS else 0, sources)
         if place < wire.PAYLOAD_COLUMNS:
-            chunk.payload[rows, place] = values
+            table[place] = values
         else:
-            code |= values << flag
+            table[wire.TO_CODE] |= values << flag
         if place in TEXTS_OF_KIND.get(kind, ()):
             chunk.texts.update(zip(values.tolist(), series.to_list(), strict=True))
-    chunk.code[rows] = code
     chunk.texts.pop(0, None)
+    _place(
+        rows, kind, table, chunk.kind, chunk.customer, chunk.occurred, chunk.ingested, chunk.history, chunk.ident,
+        chunk.payload, chunk.code,
+    )  # fmt: skip
+
+
+@entry
+def _place(
+    rows: Any, kind: Any, table: Any, kinds: Any, customers: Any, occurred: Any, ingested: Any, histories: Any,
+    idents: Any, payloads: Any, codes: Any,
+) -> None:  # fmt: skip
+    """Put the columns of one kind where its rows are among those of all kinds."""
+    for i in range(rows.size):
+        row = rows[i]
+        kinds[row] = kind
+        customers[row] = table[wire.TO_CUSTOMER, i]
+        occurred[row] = table[wire.TO_OCCURRED, i]
+        ingested[row] = table[wire.TO_INGESTED, i]
+        histories[row] = table[wire.TO_HISTORY, i] != 0
+        idents[row] = table[wire.TO_EVENT_ID, i]
+        codes[row] = table[wire.TO_CODE, i]
+        for column in range(wire.PAYLOAD_COLUMNS):
+            payloads[row, column] = table[column, i]
+
+
+def _take_profiles(chunk: DecodedChunk, frame: pl.DataFrame) -> None:
+    chunk.profiles = profiles_of(frame, chunk.texts)
+    chunk.attributes = [{}] * frame.height
+    lists = frame.get_column("attributes")
+    rows = (lists.list.len() > 0).arg_true()
+    for row, pairs in zip(rows.to_list(), lists.gather(rows).to_list(), strict=True):
+        chunk.attributes[row] = {pair["key"]: pair["value"] for pair in pairs}
 
 
 def _numbers(series: pl.Series, dtype: Any, flag: int, sources: Sources) -> Int64s:
@@ -99,17 +131,14 @@ def _numbers(series: pl.Series, dtype: Any, flag: int, sources: Sources) -> Int6
             return cycle_numbers(series)
         return sources.keys(series) if flag == wire.KEYED_WITH_SOURCE else text_keys(series)
     if isinstance(dtype, pl.List):
-        bits = np.zeros(series.len(), np.int64)
-        for bit, word in enumerate(wire.CAPABILITIES):
-            bits |= series.list.contains(word).cast(pl.Int64).to_numpy() << bit
-        return bits
+        return word_bits(series, wire.CAPABILITIES)
     values: Int64s = series.to_physical().cast(pl.Int64).fill_null(0).to_numpy()
     return values
 
 
 def windows(
     partition: int, first_offset: int, next_offset: int, frames: Mapping[str, pl.DataFrame],
-    ticks: pl.DataFrame | None = None, *, size: int = 524_288,
+    ticks: pl.DataFrame | None = None, *, size: int = 262_144,
 ) -> Iterator[DecodedChunk]:  # fmt: skip
     """Yield the chunks of a longer stretch of the log, so many offsets each. Tables are ascending by `offset`."""
     tables = {**frames, **({"": ticks} if ticks is not None else {})}

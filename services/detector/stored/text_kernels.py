@@ -105,6 +105,6 @@ def _filled(texts: pl.Series, source: Bytes, source_ends: Int64s, which: Int64s)
 
 def _joined(texts: pl.Series) -> tuple[Bytes, Int64s]:
     """Return the bytes of all texts laid end to end, and where each ends."""
-    joined = str(texts.str.join("").item() or "").encode() if len(texts) else b""
+    joined = texts.str.join("").cast(pl.Binary).item() if len(texts) else b""
     ends = np.cumsum(texts.str.len_bytes().fill_null(0).to_numpy(), dtype=np.int64)
     return np.frombuffer(joined or b"\0", np.uint8), ends

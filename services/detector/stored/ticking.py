@@ -5,6 +5,7 @@ Pure. Ticks come each full minute, as live, because waits and findings are dated
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from services.detector.decode import DecodedChunk, Tick
 
 MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
 DRAFT: Final = 0
 """Offset of the one rule set of a backtest that does not use the announced ones."""
 _TICKS_MAX: Final = 10_000
@@ -26,11 +28,34 @@ def minute_of(at_ms: int) -> int:
 
 def rows_of(chunk: DecodedChunk, first: int, last: int) -> DecodedChunk:
     """Return the events first..last-1 of a chunk, without its ticks."""
-    ends = chunk.next_offset if last == chunk.events else int(chunk.offset[last])
-    part = replace(chunk, first_offset=chunk.first_offset if first == 0 else int(chunk.offset[first]),
-                   next_offset=ends, ticks=[], poison=[], customers=[])  # fmt: skip
+    starts = chunk.first_offset if first == 0 else _offset_of(chunk, first)
+    part = replace(chunk, first_offset=starts, next_offset=_offset_of(chunk, last), ticks=[], poison=[], customers=[])
     for name in _ROWS:
         setattr(part, name, getattr(chunk, name)[first:last])
+    return part
+
+
+def _offset_of(chunk: DecodedChunk, row: int) -> int:
+    return chunk.next_offset if row == chunk.events else int(chunk.offset[row])
+
+
+def hours_of(chunk: DecodedChunk) -> Iterator[DecodedChunk]:
+    """Yield the chunk in parts that end with the first tick of an hour.
+
+    Such a tick asks something of every customer. If they are visited before the next tick comes, later ticks are only
+    for those who wait for something; else each of them is one more to look at for everybody.
+    """
+    row = done = 0
+    for at, (before, tick) in enumerate(pairwise(chunk.ticks), 1):
+        if before.now_ms // HOUR_MS != tick.now_ms // HOUR_MS:
+            yield _ticked(chunk, row, tick.row, chunk.ticks[done : at + 1])
+            row, done = tick.row, at + 1
+    yield _ticked(chunk, row, chunk.events, chunk.ticks[done:])
+
+
+def _ticked(chunk: DecodedChunk, first: int, last: int, ticks: list[Tick]) -> DecodedChunk:
+    part = rows_of(chunk, first, last)
+    part.ticks = [replace(tick, row=tick.row - first) for tick in ticks]
     return part
 
 

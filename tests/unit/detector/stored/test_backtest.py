@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from services.detector.decode import Tick
 from services.detector.rules_commands import app
 from services.detector.stored.backtest import Backtest, Span
 from services.detector.stored.capacity import Capacity, Tally, fit
 from services.detector.stored.columns import chunk_of
+from services.detector.stored.frames import LOG_KINDS, frame_of
 from services.detector.stored.moment_lines import moment_fields
-from services.detector.stored.ticking import MINUTE_MS, OwnClock, cut_at
+from services.detector.stored.ticking import MINUTE_MS, OwnClock, cut_at, hours_of
 from tests.reference.logs import MONDAY, Entry, Log, local, run_engine, shipped
 
 START = local(MONDAY, 5, 50)
@@ -249,6 +252,32 @@ def test_a_log_is_cut_where_its_clock_passes_the_end() -> None:
     assert [tick.now_ms for tick in kept.ticks] == [START - MINUTE_MS, START]
     run.run_log([chunk], is_draft=True, from_start=False, on_chunk=lambda _: None)
     assert run.partition.tick_now_ms == START
+
+
+def test_a_chunk_falls_into_hours_and_nothing_is_lost() -> None:
+    ticks = [Tick(100 + at, row, local(MONDAY, 8) + minute * MINUTE_MS, 0) for at, (row, minute) in enumerate(
+        ((0, 58), (2, 59), (2, 60), (4, 61), (5, 125), (5, 126))
+    )]  # fmt: skip
+    chunk = chunk_of(0, 100, 105, {"balance": _balances(100, 5)})
+    chunk.ticks = ticks
+
+    parts = list(hours_of(chunk))
+
+    assert [part.offset.tolist() for part in parts] == [[100, 101], [102, 103, 104], []]
+    assert [(part.first_offset, part.next_offset) for part in parts] == [(100, 102), (102, 105), (105, 105)]
+    assert [[(tick.row, tick.now_ms) for tick in part.ticks] for part in parts] == [
+        [(0, ticks[0].now_ms), (2, ticks[1].now_ms), (2, ticks[2].now_ms)],
+        [(2, ticks[3].now_ms), (3, ticks[4].now_ms)],
+        [(0, ticks[5].now_ms)],
+    ]
+
+
+def _balances(first: int, count: int) -> pl.DataFrame:
+    rows = [
+        {"customer_id": 1, "occurred_at": START, "ingested_at": START, "event_id": f"e{n}", "source": "boss",
+         "balance_fen": n, "offset": first + n} for n in range(count)
+    ]  # fmt: skip
+    return frame_of(LOG_KINDS["balance"], rows, {"offset": pl.Int64})
 
 
 def test_what_fits_is_the_most_urgent_of_a_city_and_day() -> None:
