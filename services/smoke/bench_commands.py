@@ -63,6 +63,10 @@ among 20,000 usage events/s, all shipped rules, turns every ten seconds. `sweep`
 customer at once, while the stream goes on; `sweep_alone`: those of a Monday, and nothing else. Recovery: kill -9 to the
 first new moment.
 """
+BACKTEST_NOTES = """Stored events to moments on disk: a city's hours from a Monday's midnight on, all shipped rules.
+Rates are per second of CPU. `steady`: from a third of the records to the last, as in an archive that is long; the whole
+has the compiling of the rules and a record of every customer in it. Lines are checked as ingest checks them.
+"""
 FLOODS_NOTES = """The same log without and with each fault; `slowdown` is the steady CPU per good event against the log
 without one. `counted` is what the detector's metrics say about it.
 """
@@ -112,6 +116,15 @@ BENCHES = {
             knows_quick=True,
             in_all=False,
             notes=FLOODS_NOTES,
+        ),
+        Bench(
+            name="backtest",
+            module="benchmarks.backtest_stored",
+            about="stored events to moments",
+            needs_stack=False,
+            args=(),
+            knows_quick=True,
+            notes=BACKTEST_NOTES,
         ),
         Bench(name="ingest", module="benchmarks.ingest_doors", about="each door of ingest", needs_stack=True),
         Bench(name="latency", module="benchmarks.event_to_poll", about="event to waiting poll", needs_stack=True),

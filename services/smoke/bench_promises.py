@@ -50,6 +50,9 @@ PROMISES = (
         1_280,
         _at(_GROWTH, "1,000,000 to 4,000,000 customers", "rss_bytes_per_customer"),
     ),
+    Promise(
+        "backtest: events/s per core", 1_500_000, _at("backtest", "archive", "events_per_second_steady"), is_least=True
+    ),
     Promise("poison and floods: greatest slowdown", 1.10, _slowest),
     Promise("event to waiting poll, 2,000 events/s: p50, ms", 60, _at("latency", "event_to_poll", "p50_ms")),
     Promise("event to waiting poll, 2,000 events/s: p99, ms", 250, _at("latency", "event_to_poll", "p99_ms")),
