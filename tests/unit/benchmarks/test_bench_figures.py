@@ -97,7 +97,7 @@ def test_numbers_take_the_width_that_they_are_given() -> None:
 
 
 def test_all_peers_judge_with_the_same_numbers() -> None:
-    java = (SOURCES / "common/src/main/java/kairos/peers/Rings.java").read_text(encoding="utf-8")
+    java = (SOURCES / "rings_kit/src/main/java/kairos/peers/Rings.java").read_text(encoding="utf-8")
     rules = {
         path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (SOURCES / "rules_rings").iterdir()
     }
