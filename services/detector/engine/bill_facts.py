@@ -138,16 +138,26 @@ def _held(given: Mapping[str, Any], code_of_rule: Callable[[str], int]) -> Typed
 
 def _ordered(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
     """{ordered: [DATA_PACK], action: SUBSCRIBE}: the event at hand is such an order."""
-    only(given, "ordered", "action")
-    action, categories = word(given, "action", _ACTIONS), 0
-    for each in given["ordered"] if isinstance(given["ordered"], list) else [given["ordered"]]:
-        categories |= 1 << word({"ordered": each}, "ordered", _CATEGORIES)
-    code = f"(flags >> EVENT_SHIFT == AT_ORDER and is_order(pool, case, {action}, {categories}))"
+    code = f"(flags >> EVENT_SHIFT == AT_ORDER and is_order(pool, case, {_what_is_ordered(given, 'ordered')}))"
     return Typed(code, "boolean")
+
+
+def _ordered_later(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
+    """{ordered_later: [DATA_PACK], action: SUBSCRIBE}: such an order was placed after `at` and is known already."""
+    return Typed(f"ordered_later(st, s, pool, {_what_is_ordered(given, 'ordered_later')}, at)", "boolean")
+
+
+def _what_is_ordered(given: Mapping[str, Any], name: str) -> str:
+    only(given, name, "action")
+    action, categories = word(given, "action", _ACTIONS), 0
+    for each in given[name] if isinstance(given[name], list) else [given[name]]:
+        categories |= 1 << word({name: each}, name, _CATEGORIES)
+    return f"{action}, {categories}"
 
 
 AGGREGATES: Mapping[str, Aggregate] = {
     "ordered": _ordered,
+    "ordered_later": _ordered_later,
     "month_sum": _of_months,
     "bills": _of_bills,
     "bills_known": _bills_known,

@@ -97,7 +97,7 @@ RINGS: Mapping[str, tuple[str, str]] = {
     "data_kib": ("DATA_KIB", "kib"),
     "charge_fen": ("CHARGE_FEN", "fen"),
 }
-_LISTS = frozenset({"ordered"})
+_LISTS = frozenset({"ordered", "ordered_later"})
 """Fields of aggregates that may be several values."""
 DAYS_MAX = 41
 """Closed days that an aggregate can reach back: what the rings keep beside the running day."""

@@ -251,6 +251,18 @@ def was_cancelled(st: Any, s: Any, pool: Any, of: Any, days: Any) -> Any:
 
 
 @kernel
+def ordered_later(st: Any, s: Any, pool: Any, action: Any, categories: Any, at: Any) -> Any:
+    """True when a kept order does this to one of the categories (bits) after an instant."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        is_later = pool[row, TYPE] == ORDER_CASE and get64(pool, row, ORDER_AT) > at
+        if is_later and is_order(pool, row, action, categories):
+            return True
+        row = np.int64(pool[row, NEXT])
+    return False
+
+
+@kernel
 def plan_ordered_at(st: Any, s: Any, pool: Any) -> Any:
     """Return when a plan was ordered last, as far as orders are kept, ms; 0 when there is none."""
     newest = np.int64(0)

@@ -1,6 +1,6 @@
 """FT7, AN9: the running month against what the plan includes."""
 
-from tests.reference.episodes import Episode, Verdict, View, close_if_expired, settle_in_cycle
+from tests.reference.episodes import Verdict, View, close_if_expired, settle_in_cycle
 from tests.reference.findings import Condition, seen
 from tests.reference.limits import percent_of
 from tests.reference.local_time import HOUR, days, midnight, month_number, month_of, month_text
@@ -21,7 +21,7 @@ class FT7(BillRule):
         episode, month, customer = self.episode(view), month_of(view.day), view.customer
         ends = None
         if view.kind == "service-order":
-            if episode is None or not self.is_pack(view.record, episode):
+            if episode is None or not self.is_pack(view.record, episode.opened_at):
                 return None
             ends = "pack_bought"
         charged = customer.month["out_of_bundle"].get(month, 0)
@@ -31,7 +31,7 @@ class FT7(BillRule):
         return Verdict(
             name=month_text(month),
             cycle=month,
-            fires=view.kind == "usage" and charged >= least and before == 0,
+            fires=view.kind == "usage" and charged >= least and before == 0 and not self.has_pack_since(view),
             ends=ends,
             expires=end_of_month(month),
             priority=3,
@@ -44,11 +44,15 @@ class FT7(BillRule):
             ],
         )
 
-    def is_pack(self, record: Record | None, episode: Episode) -> bool:
+    def has_pack_since(self, view: View) -> bool:
+        """True when a pack or plan was ordered after the event, and told before it."""
+        return any(self.is_pack(each, view.at) for each in view.customer.orders)
+
+    def is_pack(self, record: Record | None, after: int) -> bool:
         """True for an order of a pack or plan after what opened the moment."""
         assert record is not None
         is_order = record["action"] == "SUBSCRIBE" and record["category"] in ("DATA_PACK", "VOICE_PLAN")
-        return is_order and record["occurred_at"] > episode.opened_at
+        return is_order and record["occurred_at"] > after
 
 
 class AN9(BillRule):

@@ -61,6 +61,18 @@ def test_ft7_ends_with_a_pack(action: str, category: str, end: str | None) -> No
     assert found(life, "FT7") == [("2026-05", "RAISED"), *([("2026-05", end)] if end else [])]
 
 
+@pytest.mark.parametrize(("minutes_later", "fires"), [(-1, True), (0, True), (1, False)])
+def test_ft7_is_not_raised_for_use_that_is_told_after_a_later_pack(minutes_later: int, fires: bool) -> None:
+    life, used = Life(), local(MAY, 10)
+    told, use = used + 600_000, dict[str, Any](charge_fen=900, out_of_bundle_fen=900)
+    life.event("service-order", used + minutes_later * 60_000, arrives=told, order_id="o1", action="SUBSCRIBE",
+               category="DATA_PACK", addon=True)  # fmt: skip
+    life.event("usage", used, arrives=told, service="DATA", quantity=1, **use)
+    assert bool(found(life, "FT7")) is fires
+    life.event("usage", told, arrives=told, service="DATA", quantity=1, **use)
+    assert found(life, "FT7") == [("2026-05", "RAISED")]
+
+
 @pytest.mark.parametrize(
     ("used", "steps"),
     [(799, []), (800, ["80"]), (999, ["80"]), (1_000, ["100"])],
