@@ -68,7 +68,7 @@ def _orders_cancelled(given: Mapping[str, Any], _: Callable[[str], int]) -> Type
     """Add-ons cancelled on so many local days before, the day itself included."""
     only(given, "addons_cancelled")
     days = integer(given, "addons_cancelled", None, ORDER_DAYS - 1)
-    return Typed(f"np.float64(orders_cancelled(st, s, pool, day - {days}, day))", "number", "count")
+    return Typed(f"np.float64(orders_cancelled(st, s, pool, day, {days}))", "number", "count")
 
 
 def _was_cancelled(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
@@ -89,15 +89,13 @@ def _inquiries(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
     """Open inquiries on the topic of this one, opened on so many local days before, or within so many hours."""
     if "hours" in given:
         only(given, "open_on_topic", "hours")
-        first = f"at - {integer(given, 'hours', None, 24 * (INQUIRY_DAYS - 1)) * 3_600_000}"
-        last = "at"
+        days, hours = 0, integer(given, "hours", None, 24 * (INQUIRY_DAYS - 1))
     else:
         only(given, "open_on_topic", "days")
-        days = integer(given, "days", None, INQUIRY_DAYS - 1)
-        first, last = (f"(day {shift}) * 86_400_000 - TZ_MS - 1" for shift in (f"- {days}", "+ 1"))
+        days, hours = integer(given, "days", None, INQUIRY_DAYS - 1), 0
     if given["open_on_topic"] != "same":
         raise BadFeature("open_on_topic", "want same: the topic of the inquiry at hand")
-    return Typed(f"np.float64(open_on_topic(st, s, pool, case, {first}, {last}))", "number", "count")
+    return Typed(f"np.float64(open_on_topic(st, s, pool, case, at, {days}, {hours}))", "number", "count")
 
 
 def _asked(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:

@@ -18,7 +18,7 @@ from services.detector.engine.case_layout import (
 )
 from services.detector.engine.cases import find_case, room_for, to_front
 from services.detector.engine.jit import inlined, kernel
-from services.detector.engine.kernel import get64, is_older, local_day, set64, set_order
+from services.detector.engine.kernel import HOUR_MS, TZ_MS, get64, is_older, local_day, set64, set_order
 from services.detector.engine.layout import (
     CASES,
     INQUIRY_CASE,
@@ -71,20 +71,47 @@ def take_inquiry(st: Any, s: Any, pool: Any, meta: Any, at: Any, high: Any, low:
 
 
 @kernel
-def open_on_topic(st: Any, s: Any, pool: Any, of: Any, first: Any, last: Any) -> Any:
-    """Return how many inquiries on the topic of inquiry `of` are open and were opened in the instants (first, last]."""
+def open_on_topic(st: Any, s: Any, pool: Any, of: Any, at: Any, days: Any, hours: Any) -> Any:
+    """Return how many inquiries on the topic of inquiry `of` are open and were opened within so many local days, or
+    hours where they are not 0: those that end at an instant, or at the opening of a later one that reach back to it;
+    the most of them. So it is no matter which of two became known first."""
     topic = topic_of(pool[of, INQUIRY_BITS])
     if of == 0 or topic == 0:
         return 0
+    most = _opened_until(st, s, pool, topic, at, days, hours)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        opened = get64(pool, row, INQUIRY_OPENED)
+        if _is_open(pool, row, topic) and opened > at > _window(opened, days, hours):
+            most = max(most, _opened_until(st, s, pool, topic, opened, days, hours))
+        row = np.int64(pool[row, NEXT])
+    return most
+
+
+@kernel
+def _opened_until(st: Any, s: Any, pool: Any, topic: Any, last: Any, days: Any, hours: Any) -> Any:
     count = 0
     row = np.int64(st[s, CASES])
     while row != 0:
-        bits = pool[row, INQUIRY_BITS]
-        is_asked = pool[row, TYPE] == INQUIRY_CASE and topic_of(bits) == topic and inquiry_state(bits) == OPENED
-        if is_asked and first < get64(pool, row, INQUIRY_OPENED) <= last:
+        is_within = _window(last, days, hours) < get64(pool, row, INQUIRY_OPENED) <= last
+        if is_within and _is_open(pool, row, topic):
             count += 1
         row = np.int64(pool[row, NEXT])
     return count
+
+
+@kernel
+def _is_open(pool: Any, row: Any, topic: Any) -> Any:
+    bits = pool[row, INQUIRY_BITS]
+    return pool[row, TYPE] == INQUIRY_CASE and topic_of(bits) == topic and inquiry_state(bits) == OPENED
+
+
+@kernel
+def _window(last: Any, days: Any, hours: Any) -> Any:
+    """Return the instant after which a window begins that ends at `last`."""
+    if hours != 0:
+        return last - hours * HOUR_MS
+    return (local_day(last) - days) * 24 * HOUR_MS - TZ_MS - 1
 
 
 @kernel

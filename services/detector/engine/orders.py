@@ -213,8 +213,22 @@ def _has_newer(st: Any, s: Any, pool: Any, category: Any, at: Any, high: Any, lo
 
 
 @kernel
-def orders_cancelled(st: Any, s: Any, pool: Any, first: Any, last: Any) -> Any:
-    """Return how many orders of add-ons, core ones among them, were cancelled on the local days first..last."""
+def orders_cancelled(st: Any, s: Any, pool: Any, day: Any, days: Any) -> Any:
+    """Return how many orders of add-ons, core ones among them, were cancelled within so many local days: those that end
+    with a day, or with that of a later one that reach back to it; the most of them. So it is no matter which of two
+    became known first."""
+    most = _cancelled_on(st, s, pool, day - days, day)
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if _is_cancelled_addon(pool, row, day + 1, day + days):
+            last = local_day(get64(pool, row, ORDER_AT))
+            most = max(most, _cancelled_on(st, s, pool, last - days, last))
+        row = np.int64(pool[row, NEXT])
+    return most
+
+
+@kernel
+def _cancelled_on(st: Any, s: Any, pool: Any, first: Any, last: Any) -> Any:
     count = 0
     row = np.int64(st[s, CASES])
     while row != 0:

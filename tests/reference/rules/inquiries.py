@@ -81,8 +81,10 @@ class AN14(Rule):
             for each in view.customer.inquiries.values()
             if newest(each)["topic"] == topic and newest(each)["state"] == "OPENED"
         ]
-        in_week = sum(view.day - days(7) <= local_date(each) <= view.day for each in opened)
-        in_day = sum(view.at - DAY < each <= view.at for each in opened)
+        ends = [view.at, *(each for each in opened if each > view.at)]
+        weeks = [midnight(local_date(end) - days(7)) - 1 for end in ends]
+        in_week = most_within(view.at, opened, list(zip(weeks, ends, strict=True)))
+        in_day = most_within(view.at, opened, [(end - DAY, end) for end in ends])
         if topic == "UNKNOWN":
             in_week = in_day = 0
         least_week, least_day = view.limit(self.id, "least_in_week"), view.limit(self.id, "least_in_day")
@@ -104,6 +106,11 @@ class AN14(Rule):
             ],
             on_end=[seen("topic", "text", topic), seen("inquiry_state", "text", record["state"])],
         )
+
+
+def most_within(at: int, opened: list[int], windows: list[tuple[int, int]]) -> int:
+    """The most inquiries in one of the windows (after the first instant, up to the last) in which an instant lies."""
+    return max(sum(first < each <= last for each in opened) for first, last in windows if first < at <= last)
 
 
 class AN17(Rule):

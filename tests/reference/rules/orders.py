@@ -1,6 +1,6 @@
 """FT1, FT3, AN15: what customers order and cancel."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from tests.reference.episodes import Verdict, View, close_if_expired, end, settle_at_event
 from tests.reference.findings import seen
@@ -114,8 +114,10 @@ class AN15(Rule):
         record = as_kept(view)
         is_cancel = record["action"] == "CANCEL"
         is_addon = record["addon"] or record["core"]
-        cancelled = self.cancelled(view)
-        count = len({(each["source"], each["order_id"]) for each in cancelled})
+        cancelled = self.cancelled(view, view.day)
+        ends = {local_date(each["occurred_at"]) for each in view.customer.orders}
+        ends = {view.day} | {end for end in ends if view.day < end <= view.day + timedelta(30)}
+        count = max(len({(each["source"], each["order_id"]) for each in self.cancelled(view, end)}) for end in ends)
         least = view.limit(self.id, "least_cancelled")
         category, is_back = record["category"], record["action"] in ("SUBSCRIBE", "RENEW")
         earlier = [
@@ -136,13 +138,12 @@ class AN15(Rule):
             on_end=[seen("category", "text", category)],
         )
 
-    def cancelled(self, view: View) -> list[Record]:
-        """The orders of add-ons, core ones too, that were cancelled in the 30 days before."""
-        first = view.day - timedelta(30)
+    def cancelled(self, view: View, last: date) -> list[Record]:
+        """The orders of add-ons, core ones too, that were cancelled in the 30 days before a day."""
         return [
             each
             for each in view.customer.orders
             if each["action"] == "CANCEL"
             and (each["addon"] or each["core"])
-            and first <= local_date(each["occurred_at"]) <= view.day
+            and last - timedelta(30) <= local_date(each["occurred_at"]) <= last
         ]

@@ -50,6 +50,23 @@ def test_an14_three_open_inquiries_on_a_topic_in_seven_days(days: int, found: li
     assert states(log, "AN14") == found
 
 
+@pytest.mark.parametrize(("hours", "found"), [(23, ["RAISED"]), (24, [])])
+def test_an14_the_earlier_one_may_be_told_later(hours: int, found: list[str]) -> None:
+    log = started()
+    inquiry(log, AT + hours * HOUR)
+    inquiry(log, AT, arrives=AT + hours * HOUR + 1)
+    assert states(log, "AN14") == found
+
+
+@pytest.mark.parametrize("order", [(0, 3, 7), (7, 3, 0), (3, 7, 0), (7, 0, 3)])
+@pytest.mark.parametrize(("more", "found"), [(0, ["RAISED"]), (1, [])])
+def test_an14_in_whatever_order_the_three_of_a_week_are_told(order: list[int], more: int, found: list[str]) -> None:
+    log = started()
+    for n, day in enumerate(order):
+        inquiry(log, AT + (day - more * (day == 0)) * DAY, arrives=AT + 7 * DAY + n)
+    assert states(log, "AN14") == found
+
+
 @pytest.mark.parametrize(
     "second",
     [{"topic": "FEE"}, {"state": "COMPLETED"}, {"state": "WITHDRAWN"}, {"inquiry_id": "one"}, {"history": True}],

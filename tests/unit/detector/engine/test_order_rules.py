@@ -282,6 +282,13 @@ def test_an15_two_addons_in_thirty_days(days: int, found: list[str]) -> None:
     assert states(log, "AN15") == found
 
 
+def test_an15_the_earlier_one_may_be_told_later() -> None:
+    log = started()
+    order(log, AT + DAY, "CANCEL", "MUSIC", addon=True)
+    order(log, AT, "CANCEL", addon=True, arrives=AT + DAY + 1)
+    assert states(log, "AN15") == ["RAISED"]
+
+
 @pytest.mark.parametrize(
     ("fields", "found"),
     [({"core": True}, ["RAISED"]), ({"addon": True}, []), ({}, []), ({"core": True, "history": True}, [])],
