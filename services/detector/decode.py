@@ -7,8 +7,7 @@ record never harms its neighbours: it becomes a `Poison` with its reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from services.detector.engine import scan, walk, wire
 from services.detector.engine.layout import INT32_MAX, NAMED_SHIFT
 from services.detector.engine.rows import drop_rows
 from services.detector.log_records import LogRecord, LogRecords
+from services.detector.poison_records import Poison, PoisonRecords
 from services.detector.ports import RawRecord
 
 Int64s = npt.NDArray[np.int64]
@@ -50,15 +50,6 @@ TEXTS_OF_KIND = {
 
 _COLUMNS = ("kind", "offset", "customer", "occurred", "ingested", "history", "ident", "rank", "payload", "code")
 _ALLOWED = frozenset({*wire.RECORDS, HAND_OVER})
-
-
-class Poison(NamedTuple):
-    """A record that is no event and no tick; it goes to the dead letters as it came."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,7 @@ class DecodedChunk:
     texts: dict[int, str] = field(default_factory=dict)
     ticks: list[Tick] = field(default_factory=list)
     hand_overs: list[HandOver] = field(default_factory=list)
-    poison: list[Poison] = field(default_factory=list)
+    poison: Sequence[Poison] = field(default_factory=list)
     customers: list[tuple[bytes, bytes, int]] = field(default_factory=list)
 
     @property
@@ -129,15 +120,30 @@ def decode_chunk(partition: int, records: Sequence[RawRecord]) -> DecodedChunk:
     laid_out = LogRecords.of(records)
     n = len(laid_out)
     chunk = _empty(partition, laid_out)
-    status = np.empty(n, np.int8)
+    others, codes = np.empty(n, np.int64), np.empty(n, np.int64)
     texts = np.empty((n, 4), np.int64)
-    others = walk.read_records(
-        laid_out.data, laid_out.spans, wire.OF_SCHEMA, wire.CAPABILITY_KEYS, status, chunk.kind, chunk.customer,
+    found = walk.read_records(
+        laid_out.data, laid_out.spans, wire.OF_SCHEMA, wire.CAPABILITY_KEYS, others, codes, chunk.kind, chunk.customer,
         chunk.occurred, chunk.ingested, chunk.history, chunk.ident, chunk.rank, chunk.payload, chunk.code, texts,
     )  # fmt: skip
-    _collect_texts(chunk, status, texts, laid_out)
-    if others:
-        _read_alone(chunk, laid_out, status)
+    if not found:
+        _collect_texts(chunk, np.ones(n, np.bool_), texts, laid_out)
+        return chunk
+    others, codes = others[:found], codes[:found]
+    is_alone = codes == wire.ALONE
+    rows = others - np.cumsum(~is_alone) + ~is_alone  # where each is in the table, or would be
+    chunk.offset = np.delete(chunk.offset, others[~is_alone])
+    _cut(chunk, len(chunk.offset))
+    keep = np.ones(chunk.events, np.bool_)
+    keep[rows[is_alone]] = False
+    _collect_texts(chunk, keep, texts, laid_out)
+    refused = codes > wire.IS_TICK
+    poison = PoisonRecords(laid_out.taken(others[refused]), codes[refused], wire.REFUSED)
+    if len(poison) < found:
+        reasons = _read_alone(chunk, laid_out, others[~refused], rows[~refused], keep)
+        poison = poison.joined(laid_out.taken(np.array([*reasons], np.int64)), [*reasons.values()])
+    if poison:
+        chunk.poison = poison
     return chunk
 
 
@@ -162,10 +168,15 @@ def _empty(partition: int, records: LogRecords) -> DecodedChunk:
     )
 
 
-def _collect_texts(chunk: DecodedChunk, status: npt.NDArray[np.int8], texts: Int64s, records: LogRecords) -> None:
+def _cut(chunk: DecodedChunk, rows: int) -> None:
+    for name in _COLUMNS:
+        setattr(chunk, name, getattr(chunk, name)[:rows])
+
+
+def _collect_texts(chunk: DecodedChunk, keep: npt.NDArray[np.bool_], texts: Int64s, records: LogRecords) -> None:
     """Note what the text keys stand for, of the rare kinds whose texts findings tell."""
     for kind, columns in TEXTS_OF_KIND.items():
-        for row in np.flatnonzero((chunk.kind == kind) & (status == wire.ACCEPTED)):
+        for row in np.flatnonzero((chunk.kind == kind) & keep):
             for column in columns:
                 key = int(chunk.payload[row, column])
                 if key:
@@ -173,16 +184,15 @@ def _collect_texts(chunk: DecodedChunk, status: npt.NDArray[np.int8], texts: Int
                     chunk.texts[key] = records.data[start:end].tobytes().decode("ascii")
 
 
-def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np.int8]) -> None:
-    """Read what the walk left; drop from the table what is no event."""
+def _read_alone(
+    chunk: DecodedChunk, records: LogRecords, places: Int64s, rows: Int64s, keep: npt.NDArray[np.bool_]
+) -> dict[int, str]:
+    """Read what the walk left, and keep the rows of what is an event after all; return the places of poison, and why
+    it is."""
     profiles: list[list[int]] = []
-    keep = status == wire.ACCEPTED
     ticks: list[tuple[int, Tick]] = []
-    for refused, reason in wire.REFUSED.items():
-        at = np.flatnonzero(status == refused)
-        chunk.poison += [Poison(offset, key, value, reason) for offset, key, value, _ in records.at(at)]
-    left = np.flatnonzero((status == wire.ALONE) | (status == wire.IS_TICK))
-    for i, record in zip(left.tolist(), records.at(left), strict=True):
+    refused: dict[int, str] = {}
+    for at, row, record in zip(places.tolist(), rows.tolist(), records.at(places), strict=True):
         try:
             name, fields = _decoded(record)
             if name == HAND_OVER:
@@ -190,15 +200,15 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
                 continue
             kind = wire.RECORDS[name]
             if kind == wire.TICK:
-                ticks.append((i, Tick(record.offset, 0, fields["now"], fields["rules_offset"])))
+                ticks.append((row, Tick(record.offset, 0, fields["now"], fields["rules_offset"])))
                 continue
-            _fill_row(chunk, i, kind, fields, record.key)
+            _fill_row(chunk, row, kind, fields, record.key)
         except (Undecodable, _Refused) as bad:
-            chunk.poison.append(Poison(record.offset, record.key, record.value, str(bad.reason)))
+            refused[at] = str(bad.reason)
             continue
-        keep[i] = True
+        keep[row] = True
         if kind == wire.CUSTOMER:
-            chunk.payload[i, wire.A] = len(profiles)
+            chunk.payload[row, wire.A] = len(profiles)
             profiles.append(profile_row(fields, chunk.texts))
             chunk.attributes.append(fields["attributes"])
             assert record.key is not None
@@ -206,16 +216,14 @@ def _read_alone(chunk: DecodedChunk, records: LogRecords, status: npt.NDArray[np
             chunk.customers.append((record.key, record.value, record.offset))
     if profiles:
         chunk.profiles = np.array(profiles, np.int64)
-    chunk.poison.sort(key=attrgetter("offset"))
-    before = np.empty(len(records), np.int64)
-    chunk.offset = chunk.offset.copy()
-    n = drop_rows(
-        keep, chunk.kind, chunk.offset, chunk.customer, chunk.occurred, chunk.ingested, chunk.history, chunk.ident,
-        chunk.rank, chunk.payload, chunk.code, before,
-    )  # fmt: skip
-    for name in _COLUMNS:
-        setattr(chunk, name, getattr(chunk, name)[:n])
-    chunk.ticks = [Tick(t.offset, int(before[i]), t.now_ms, t.rules_offset) for i, t in ticks]
+    chunk.ticks = [Tick(t.offset, int(np.count_nonzero(keep[:row])), t.now_ms, t.rules_offset) for row, t in ticks]
+    if not keep.all():
+        n = drop_rows(
+            keep, chunk.kind, chunk.offset, chunk.customer, chunk.occurred, chunk.ingested, chunk.history, chunk.ident,
+            chunk.rank, chunk.payload, chunk.code,
+        )  # fmt: skip
+        _cut(chunk, n)
+    return refused
 
 
 def _decoded(record: LogRecord) -> tuple[str, dict[str, Any]]:

@@ -92,10 +92,15 @@ def _kinds_of(chunk: Any) -> Mapping[str, int]:
 
 def warm_up(engine: Engine, rule_set: Any) -> None:
     """Run everything once on a few events of its own, so that kernels are compiled before they are waited for."""
+    from services.detector.dead_letters import dead_letters
+    from services.detector.poison_records import PoisonRecords
+
     rules = {} if rule_set is None else {0: rule_set}
     partition = engine.new_partition(0, 0)
     records = [_Record(at, key, value) for at, (key, value) in enumerate(_sample(-1 if rule_set is None else 0))]
-    partition.apply(engine.decode_chunk(0, records), rules)
+    chunk = engine.decode_chunk(0, records)
+    partition.apply(chunk, rules)
+    dead_letters(0, PoisonRecords.of(chunk.poison)).framed(0, 0, 0)
     while partition.sweep_pending:
         partition.sweep(1_000)
     page = partition.dump_page(0)
@@ -105,7 +110,7 @@ def warm_up(engine: Engine, rule_set: Any) -> None:
 
 
 def _sample(rules_offset: int) -> list[tuple[bytes | None, bytes]]:
-    """Two days of one customer: each fast kind of record, ticks before, between and after."""
+    """Two days of one customer: each fast kind of record, ticks before, between and after; poison of both sorts."""
     start = 1_788_746_400_000
     found: list[tuple[bytes | None, bytes]] = []
     for number, (name, fields) in enumerate(_SAMPLE):
@@ -114,4 +119,5 @@ def _sample(rules_offset: int) -> list[tuple[bytes | None, bytes]]:
         tick = {"now": at - at % 60_000, "rules_offset": rules_offset}
         found += [(None, encode("kairos.control.v1.Tick", tick)), (b"1", encode(name, {**common, **fields}))]
     last = {"now": start + len(_SAMPLE) * _TWELVE_HOURS_MS, "rules_offset": rules_offset}
-    return [*found, (None, encode("kairos.control.v1.Tick", last))]
+    poison = [(b"1", b"\0"), (b"2", found[-1][1])]  # one that the walk refuses, and a key that is not its event's
+    return [*found, *poison, (None, encode("kairos.control.v1.Tick", last))]

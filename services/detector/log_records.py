@@ -57,8 +57,8 @@ class LogRecords(Sequence[LogRecord]):
         sizes = np.array([(len(r.key or b""), len(r.value or b"")) for r in records], np.int64).reshape(len(records), 2)
         ends = np.cumsum(sizes, dtype=np.int64).reshape(len(records), 2)
         spans = np.stack((ends[:, 0] - sizes[:, 0], ends[:, 0], ends[:, 1] - sizes[:, 1], ends[:, 1]), axis=1)
-        spans[[r.key is None for r in records], KEY] = -1
-        spans[[r.value is None for r in records], VALUE] = -1
+        spans[[r.key is None for r in records], KEY : KEY_END + 1] = -1
+        spans[[r.value is None for r in records], VALUE : VALUE_END + 1] = -1
         data = _array(b"".join([part or b"" for r in records for part in (r.key, r.value)]))
         offsets = np.fromiter((r.offset for r in records), np.int64, len(records))
         return cls(data, offsets, np.ascontiguousarray(spans), records[-1].timestamp if records else 0)
@@ -72,11 +72,15 @@ class LogRecords(Sequence[LogRecord]):
     def __getitem__(self, at: slice) -> "LogRecords": ...
     def __getitem__(self, at: int | slice) -> "LogRecord | LogRecords":
         if isinstance(at, slice):
-            return LogRecords(self.data, self.offsets[at], self.spans[at], self.timestamp)
+            return self.taken(at)
         return next(self.at(np.array([at])))
 
     def __iter__(self) -> Iterator[LogRecord]:
         return self.at(np.arange(len(self)))
+
+    def taken(self, places: Int64s | slice) -> "LogRecords":
+        """The records at these places, laid out as they are."""
+        return LogRecords(self.data, self.offsets[places], self.spans[places], self.timestamp)
 
     def at(self, places: Int64s) -> Iterator[LogRecord]:
         """The records at these places: all at once, for taking one out of an array alone costs more than to read it."""

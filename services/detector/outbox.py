@@ -7,12 +7,14 @@ returns once all of that is acknowledged.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_producer import OutRecord
 
 Lane = tuple[str, int]
 """Topic and partition."""
+Outputs = list[OutRecord] | FramedRecords
 APPEND_RECORDS_MAX = 4_096
 """Records of one append, and so of one deadline: all moments of a Monday in one would miss it, at every restart."""
 
@@ -20,7 +22,7 @@ APPEND_RECORDS_MAX = 4_096
 class Appender(Protocol):
     """The one thing an outbox needs of a producer."""
 
-    async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int: ...
+    async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int: ...
 
 
 class Outbox:
@@ -30,7 +32,7 @@ class Outbox:
         self._producer = producer
         self._records_max = records_max
         self._on_failure = on_failure
-        self._waiting: dict[Lane, list[OutRecord]] = {}
+        self._waiting: dict[Lane, Any] = {}  # lane → outputs of one kind
         self._records = 0  # put and not yet acknowledged
         self._put = 0
         self._acknowledged = 0
@@ -52,11 +54,11 @@ class Outbox:
         """Records that are not acknowledged yet."""
         return self._records
 
-    def put(self, topic: str, partition: int, records: Sequence[OutRecord]) -> None:
-        """Hand over records; never waits, see `room`."""
+    def put(self, topic: str, partition: int, records: Outputs) -> None:
+        """Hand over records, those of a lane always framed or never; never waits, see `room`."""
         if not records:
             return
-        self._waiting.setdefault((topic, partition), []).extend(records)
+        self._waiting.setdefault((topic, partition), type(records)()).extend(records)
         self._records += len(records)
         self._put += 1
         if self._task is None:
@@ -87,7 +89,7 @@ class Outbox:
             self._acknowledged = put
             self._moved.set()
 
-    async def _append(self, batch: dict[Lane, list[OutRecord]]) -> None:
+    async def _append(self, batch: dict[Lane, Any]) -> None:
         sends: list[Awaitable[int]] = [
             self._producer.append(topic, partition, records) for (topic, partition), records in batch.items() if records
         ]

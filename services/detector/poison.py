@@ -36,7 +36,8 @@ class PoisonMeter:
         first_offset = max(first_offset, self._counted_to)
         if first_offset >= next_offset:
             return False
-        bad = [offset for offset in poison_offsets if offset >= max(allowed_to, first_offset)]
+        judged_from = max(allowed_to, first_offset)
+        bad = [offset for offset in poison_offsets if offset >= judged_from]
         if not bad:
             self._counted_to = next_offset
             self._note(next_offset - first_offset, 0)
@@ -68,6 +69,7 @@ def _runs(bad: list[int], first_offset: int, next_offset: int, *, before: int) -
     run = before
     for offset in bad:
         run = run + 1 if offset == previous + 1 else 1
-        longest = max(longest, run)
+        if run > longest:
+            longest = run
         previous = offset
     return longest, run if previous == next_offset - 1 else 0

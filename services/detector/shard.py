@@ -14,25 +14,20 @@ from typing import Any
 
 from schemas.writers import writer_of
 from services.detector import metrics
+from services.detector.dead_letters import DEAD_LETTERS_TOPIC, dead_letters
 from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import Outbox
 from services.detector.poison import PoisonMeter
-from services.detector.ports import Applied, DecodedChunk, Engine, Moment, Partition, Poison, RawRecord
+from services.detector.poison_records import PoisonRecords
+from services.detector.ports import Applied, DecodedChunk, Engine, Moment, Partition, RawRecord
 from services.transport.kafka_producer import OutRecord
 
 EVENTS_TOPIC = "kairos.events.v1"
 MOMENTS_TOPIC = "kairos.moments.v1"
 MOMENTS_BULK_TOPIC = "kairos.moments-bulk.v1"
 CUSTOMERS_TOPIC = "kairos.customers.v1"
-DEAD_LETTERS_TOPIC = "kairos.dead-letters.detector.v1"
 MOMENT = "kairos.moments.v1.Moment"
-DEAD_LETTER_BYTES_MAX = 990_000
-"""Brokers take larger records than our producer may send. A longer undecodable one is cut, its key left out; its whole
-is in the log as long as that is kept."""
-
 WARNING_SECONDS = 1.0
-_TOPIC_HEADER = ("topic", EVENTS_TOPIC.encode())
-_KEY_PREFIX = EVENTS_TOPIC.encode() + b"/%d/"
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +138,7 @@ class Shard:
         return chunk
 
     def _is_flood(self, chunk: DecodedChunk) -> bool:
-        poison = [each.offset for each in chunk.poison]
+        poison = PoisonRecords.of(chunk.poison).records.offsets.tolist() if chunk.poison else []
         return self._meter.is_flood(
             chunk.first_offset, chunk.next_offset, poison, allowed_to=self.poison_allowed_to
         )  # fmt: skip
@@ -176,8 +171,9 @@ class Shard:
             self.outbox.put(CUSTOMERS_TOPIC, self.number, copies)
             metrics.CUSTOMER_COPIES_TOTAL.inc(len(copies))
         if chunk.poison:
-            self.outbox.put(DEAD_LETTERS_TOPIC, 0, [dead_letter(self.number, each) for each in chunk.poison])
-            for reason, records in Counter(each.reason for each in chunk.poison).items():
+            poison = PoisonRecords.of(chunk.poison)
+            self.outbox.put(DEAD_LETTERS_TOPIC, 0, dead_letters(self.number, poison))
+            for reason, records in poison.counted().items():
                 metrics.DEAD_LETTERS_TOTAL.labels(reason=reason).inc(records)
             self._warn(chunk)
 
@@ -205,19 +201,6 @@ class Shard:
 def moment_record(moment: Moment) -> OutRecord:
     """The record of a moment, keyed by customer."""
     return OutRecord(b"%d" % moment["customer_id"], writer_of(MOMENT)(dict(moment)))
-
-
-def dead_letter(partition: int, poison: Poison) -> OutRecord:
-    """The raw bytes of an undecodable record, keyed by where it stands in the log; its own key in a header."""
-    at = b"%d" % poison.offset
-    headers = [_TOPIC_HEADER, ("partition", b"%d" % partition), ("offset", at), ("reason", poison.reason.encode())]
-    key, value = poison.key, poison.value
-    if len(value or b"") + len(key or b"") > DEAD_LETTER_BYTES_MAX:
-        headers.append(("cut_from_bytes", b"%d" % len(value or b"")))
-        value = (value or b"")[:DEAD_LETTER_BYTES_MAX]
-    elif key is not None:
-        headers.append(("key", key))
-    return OutRecord(_KEY_PREFIX % partition + at, value, headers)
 
 
 def _first_hole(records: Sequence[RawRecord]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from services.transport.errors import RecordTooLarge
+from services.transport.kafka_frames import FramedRecords
 
 RECORD_BYTES_MAX: Final = 1_000_000  # the brokers take batches of 1,048,588 bytes; headroom for framing
 _RECORD_OVERHEAD_BYTES: Final = 40  # what a record may add to key, value and headers: lengths, deltas, counts
@@ -25,7 +26,7 @@ class OutRecord(NamedTuple):
 class Call:
     """One append: its records, how far they are put into batches, and who waits."""
 
-    records: Sequence[OutRecord]
+    records: Sequence[OutRecord] | FramedRecords
     future: "asyncio.Future[int]"
     bytes_left: int
     next_index: int = 0
@@ -53,8 +54,13 @@ class Lane:
     pump: "asyncio.Task[None] | None" = None
 
 
-def checked_size(topic: str, records: Sequence[OutRecord]) -> int:
+def checked_size(topic: str, records: Sequence[OutRecord] | FramedRecords) -> int:
     """Bytes of all records; raises RecordTooLarge for one that no broker would take."""
+    if isinstance(records, FramedRecords):
+        total, largest = records.sizes()
+        if largest > RECORD_BYTES_MAX:
+            raise RecordTooLarge(topic, size_bytes=largest, limit_bytes=RECORD_BYTES_MAX)
+        return total
     total = 0
     for key, value, headers in records:
         size = _RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from services.transport.errors import TransportUnavailable, UnknownTopic
+from services.transport.kafka_frames import FramedBatch, FramedRecords
 from services.transport.kafka_lanes import RECORD_BYTES_MAX, Call, Lane, Slice, checked_size
 from services.transport.kafka_lanes import OutRecord as OutRecord
 from services.transport.murmur2 import partitions_of
@@ -82,7 +83,12 @@ class KafkaProducer:
             await asyncio.wait(self._retiring, timeout=1.0)
 
     async def append(
-        self, topic: str, partition: int, records: Sequence[OutRecord], *, deadline_seconds: float | None = None
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[OutRecord] | FramedRecords,
+        *,
+        deadline_seconds: float | None = None,
     ) -> int:
         """Append the records in their order and return the offset after the last one, once all are acknowledged.
 
@@ -187,8 +193,7 @@ class KafkaProducer:
             slices: list[Slice] = []
             try:
                 client = await self._ready_client()
-                batch = client.create_batch()
-                slices = self._fill(batch, lane)
+                batch, slices = self._filled(client, lane)
                 if not slices:
                     continue
                 batch.close()
@@ -202,36 +207,38 @@ class KafkaProducer:
                 lambda done, lane=lane, slices=slices, client=client: self._settle(lane, slices, client, done)
             )
 
-    def _fill(self, batch: Any, lane: Lane) -> list[Slice]:
-        """Move waiting records into the batch until it is full; calls whose waiter left are dropped."""
-        now_ms = time.time_ns() // 1_000_000
+    def _filled(self, client: AIOKafkaProducer, lane: Lane) -> tuple[Any, list[Slice]]:
+        """A batch of waiting records, until it is full; calls whose waiter left are dropped. Framed records and others
+        have batches of their own."""
+        batch: Any = None
         slices: list[Slice] = []
         count = 0
-        append = batch.append
         while lane.waiting:
             call = lane.waiting[0]
             if call.is_abandoned or call.future.done():
                 lane.waiting.popleft()
                 self._release(call.bytes_left)
                 continue
-            before, index, records = count, call.next_index, call.records
-            while index < len(records):
-                key, value, headers = records[index]
-                told = headers if type(headers) is list else list(headers)  # the client takes nothing else
-                if append(timestamp=now_ms, key=key, value=value, headers=told) is None:
-                    break
-                index += 1
-            count += index - call.next_index
-            call.next_index = index
-            is_last = index == len(records)
-            if count > before:
+            if batch is None:
+                batch = self._batch_for(client, call)
+            elif isinstance(batch, FramedBatch) is not isinstance(call.records, FramedRecords):
+                break
+            before, call.next_index = call.next_index, _put(batch, call)
+            count += call.next_index - before
+            is_last = call.next_index == len(call.records)
+            if call.next_index > before:
                 size = call.bytes_left if is_last else min(call.bytes_left, self._batch_bytes)
                 call.bytes_left -= size
                 slices.append(Slice(call, size, count, is_last))
             if not is_last:
                 break
             lane.waiting.popleft()
-        return slices
+        return batch, slices
+
+    def _batch_for(self, client: AIOKafkaProducer, call: Call) -> Any:
+        if isinstance(call.records, FramedRecords):
+            return FramedBatch(self._batch_bytes, self._plan.compression)
+        return client.create_batch()
 
     def _settle(
         self, lane: Lane, slices: list[Slice], client: AIOKafkaProducer, delivery: "asyncio.Future[Any]"
@@ -292,6 +299,22 @@ class KafkaProducer:
         await _stop_client(client, deadline_seconds)
         for delivery in [each for each, sender in self._deliveries.items() if sender is client]:
             delivery.cancel()
+
+
+def _put(batch: Any, call: Call) -> int:
+    """Put records of a call into a batch that is for their kind, as many as fit; return the index of the next."""
+    records, index = call.records, call.next_index
+    if isinstance(records, FramedRecords):
+        taken: int = batch.put(records, index)
+        return taken
+    now_ms, append = time.time_ns() // 1_000_000, batch.append
+    while index < len(records):
+        key, value, headers = records[index]
+        told = headers if type(headers) is list else list(headers)  # the client takes nothing else
+        if append(timestamp=now_ms, key=key, value=value, headers=told) is None:
+            break
+        index += 1
+    return index
 
 
 def _failure_of(delivery: "asyncio.Future[Any]") -> BaseException | None:

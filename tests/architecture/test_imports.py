@@ -29,6 +29,7 @@ BEHIND = {
         "services/smoke/*",  # looks at the topics from outside, as a foreign client would
     ),
     "aiokafka": (
+        "services/transport/kafka_frames.py",
         "services/transport/kafka_producer.py",
         "services/detector/*",  # the chunk transport, its state and rule readers; see test_pure_modules
         "services/workbench_api/followers.py",

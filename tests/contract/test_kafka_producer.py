@@ -11,6 +11,7 @@ from services.stack.kafka_server import KafkaServer
 from services.transport.errors import RecordTooLarge, TransportUnavailable, UnknownTopic
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 from services.transport.murmur2 import partition_of
+from tests.doubles.framed import framed
 from tests.integration.ingest_rig import EVENTS, Found, records_of
 
 pytestmark = pytest.mark.integration
@@ -57,6 +58,26 @@ async def test_calls_for_one_partition_keep_their_order(producer: KafkaProducer,
 
     assert offsets == sorted(offsets)
     assert await values(kafka, EVENTS, 2, "call-") == [record.value for call in calls for record in call]
+
+
+async def test_framed_records_keep_their_place_among_others(producer: KafkaProducer, kafka: KafkaServer) -> None:
+    """They have batches of their own, and calls larger than one."""
+    calls = [[OutRecord(b"k", b"mixed-%03d-%d" % (number, part) * 30, [("h", b"1")]) for part in range(number % 90 + 1)]
+             for number in range(200)]  # fmt: skip
+
+    offsets = await asyncio.gather(
+        *(producer.append(EVENTS, 2, framed(call) if number % 3 else call) for number, call in enumerate(calls))
+    )
+
+    assert offsets == sorted(offsets)
+    assert offsets[-1] - offsets[0] == sum(map(len, calls[1:]))
+    assert await values(kafka, EVENTS, 2, "mixed-") == [record.value for call in calls for record in call]
+
+
+async def test_framed_record_that_no_broker_takes_is_told(producer: KafkaProducer) -> None:
+    await producer.append(EVENTS, 0, framed([OutRecord(b"k", os.urandom(990_000)), OutRecord(b"k", b"after")]))
+    with pytest.raises(RecordTooLarge):
+        await producer.append(EVENTS, 0, framed([OutRecord(b"k", b"x" * 1_100_000)]))
 
 
 async def test_publish_goes_to_the_partition_of_the_key(producer: KafkaProducer, kafka: KafkaServer) -> None:

@@ -23,6 +23,7 @@ from services.detector.state_records import MANIFEST, PAGE
 from services.detector.turns import TurnWriter
 from services.stack.kafka_server import KafkaServer
 from services.transport.kafka_admin import KafkaAdmin
+from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 from tests.doubles.counting_engine import ENGINE, CountingPartition
 from tests.integration import detector_rig as rig
@@ -263,7 +264,7 @@ async def test_of_two_interleaved_writers_the_newest_copy_of_each_page_counts(be
 
         appends = 0
 
-        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
             self.appends += 1
             if self.appends == 3:
                 await interleaved.wait()
@@ -295,7 +296,7 @@ async def test_an_older_page_that_a_frozen_writer_puts_into_a_turn_counts_for_no
 
         appends = 0
 
-        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
             self.appends += 1
             if self.appends == 3:
                 await bench.append_state(older)

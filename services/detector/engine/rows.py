@@ -10,15 +10,11 @@ from services.detector.engine.jit import entry
 @entry
 def drop_rows(
     keep: Any, kind: Any, offset: Any, customer: Any, occurred: Any, ingested: Any, history: Any, ident: Any, rank: Any,
-    payload: Any, code: Any, before: Any,
+    payload: Any, code: Any,
 ) -> Any:  # fmt: skip
-    """Move the rows to keep to the front, in order; returns how many they are.
-
-    before (n,) int64: filled with how many rows are kept before each.
-    """
+    """Move the rows to keep to the front, in order; returns how many they are."""
     n = np.int64(0)
     for i in range(keep.size):
-        before[i] = n
         if not keep[i]:
             continue
         if n != i:

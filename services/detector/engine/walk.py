@@ -31,13 +31,15 @@ from services.detector.engine.wire import *
 
 _TAIL = '''
 @entry
-def read_records(data, spans, of_schema, known_texts, status, kind, customer, occurred, ingested, history, ident, rank,
-                 payload, code, texts):
-    """Walk all records; fill the columns, `status` per record; return how many were not accepted as events.
+def read_records(data, spans, of_schema, known_texts, others, codes, kind, customer, occurred, ingested, history,
+                 ident, rank, payload, code, texts):
+    """Walk all records; fill the columns, a row per event; return how many records are not accepted as one.
 
-    data (uint8): where the records are; spans: see `frames`. Columns of records that were not accepted hold anything.
+    data (uint8): where the records are; spans: see `frames`. others, codes: filled with the places of those
+    that are not accepted, and why. Those to be read alone have rows too, which hold anything.
     """
-    others = 0
+    found_others = 0
+    row = 0
     bytes_at = data.ctypes.data
     columns_at = (
         customer.ctypes.data, occurred.ctypes.data, ingested.ctypes.data, history.ctypes.data, ident.ctypes.data,
@@ -47,33 +49,39 @@ def read_records(data, spans, of_schema, known_texts, status, kind, customer, oc
         start = bytes_at + spans[i, VALUE]
         end = bytes_at + spans[i, VALUE_END]
         found = np.int64(-1)
+        status = ALONE
         if spans[i, VALUE] < 0:
-            status[i] = ALONE
+            pass
         elif end - start < 5:
-            status[i] = SHORT_FRAME
+            status = SHORT_FRAME
         elif byte_at(start) != 0:
-            status[i] = UNFRAMED
+            status = UNFRAMED
         else:
             schema_id = (
                 byte_at(start + 1) << 24 | byte_at(start + 2) << 16 | byte_at(start + 3) << 8 | byte_at(start + 4)
             )
             program = np.int64(of_schema[schema_id]) if schema_id < of_schema.size else np.int64(-2)
-            status[i] = UNKNOWN_SCHEMA if program == -2 else ALONE
-            if program >= 0:
-                found = _body(program, bytes_at, start + 5, end, i, known_texts.size, columns_at)
-                status[i] = CUT_OFF if found == -2 else ALONE
-        if found == TICK:
-            status[i] = IS_TICK
-            others += 1
-        elif (
-            found >= 0 and spans[i, KEY] >= 0
-            and is_key(bytes_at + spans[i, KEY], bytes_at + spans[i, KEY_END], customer[i])
+            if program == -2:
+                status = UNKNOWN_SCHEMA
+            elif program >= 0:
+                found = _body(program, bytes_at, start + 5, end, row, known_texts.size, columns_at)
+                if found == -2:
+                    status = CUT_OFF
+        if (
+            found >= 0 and found != TICK and spans[i, KEY] >= 0
+            and is_key(bytes_at + spans[i, KEY], bytes_at + spans[i, KEY_END], customer[row])
         ):
-            kind[i] = found
-            status[i] = ACCEPTED
-        else:
-            others += 1
-    return others
+            kind[row] = found
+            row += 1
+            continue
+        if found == TICK:
+            status = IS_TICK
+        elif status == ALONE:
+            row += 1
+        others[found_others] = i
+        codes[found_others] = status
+        found_others += 1
+    return found_others
 '''
 
 

@@ -122,14 +122,12 @@ PLACES: Mapping[int, Mapping[str, tuple[int, int]]] = {
 KEYED_WITH_SOURCE, AS_CYCLE = 1, 2
 """Flags of texts: an id of its source; a month `YYYY-MM`, kept as months since 2000."""
 
-ACCEPTED, ALONE, IS_TICK, SHORT_FRAME, UNFRAMED, UNKNOWN_SCHEMA, CUT_OFF = range(7)
-"""What the walk found: an event, a record to be read alone, a tick, or one that nobody can read, and why."""
-REFUSED: Mapping[int, DecodeReason] = {
-    SHORT_FRAME: DecodeReason.TRUNCATED_FRAME,
-    UNFRAMED: DecodeReason.NOT_FRAMED,
-    UNKNOWN_SCHEMA: DecodeReason.UNKNOWN_SCHEMA_ID,
-    CUT_OFF: DecodeReason.TRUNCATED_BODY,
-}
+ALONE, IS_TICK, SHORT_FRAME, UNFRAMED, UNKNOWN_SCHEMA, CUT_OFF = range(6)
+"""What the walk found instead of an event: a record to be read alone, a tick, or one that nobody can read, and why."""
+REFUSED = (
+    "", "", DecodeReason.TRUNCATED_FRAME, DecodeReason.NOT_FRAMED, DecodeReason.UNKNOWN_SCHEMA_ID,
+    DecodeReason.TRUNCATED_BODY,
+)  # fmt: skip
 
 LATEST_MS = 4_102_444_800_000
 """2100-01-01: no event is younger."""

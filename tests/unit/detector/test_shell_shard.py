@@ -1,20 +1,23 @@
 """A shard: each record once, in order, outputs put, and standing still without losing anything."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from schemas.codec import encode
+from services.detector.dead_letters import DEAD_LETTERS_TOPIC
 from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import APPEND_RECORDS_MAX, Outbox
 from services.detector.poison import PoisonMeter, PoisonPolicy
-from services.detector.shard import DEAD_LETTERS_TOPIC, MOMENTS_BULK_TOPIC, MOMENTS_TOPIC, Pause, Shard
+from services.detector.shard import MOMENTS_BULK_TOPIC, MOMENTS_TOPIC, Pause, Shard
+from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_lanes import checked_size
 from services.transport.kafka_producer import OutRecord
 from tests.doubles.counting_engine import ENGINE, NEXT_ENGINE, CountingApplied, CountingChunk, CountingPartition
+from tests.doubles.framed import framed, single_records
 
 
 @dataclass
@@ -32,9 +35,9 @@ class Broker:
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
     appended: list[tuple[str, int, OutRecord]] = field(default_factory=list)
 
-    async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+    async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
         await self.is_open.wait()
-        self.appended += [(topic, partition, record) for record in records]
+        self.appended += [(topic, partition, record) for record in single_records(records)]
         return len(self.appended)
 
 
@@ -190,21 +193,25 @@ async def test_poison_as_large_as_a_broker_takes_is_cut_and_passed() -> None:
     assert dict(record.headers)["cut_from_bytes"] == b"1010000"
 
 
-async def test_very_many_outputs_go_in_appends_of_bounded_size() -> None:
+@pytest.mark.parametrize("laid_out", [list, framed])
+async def test_very_many_outputs_go_in_appends_of_bounded_size(
+    laid_out: Callable[[list[OutRecord]], list[OutRecord] | FramedRecords],
+) -> None:
     """Each append has one deadline; all moments of a Monday in one would miss it, and again after the restart."""
     sizes: list[int] = []
     appended: list[OutRecord] = []
 
     class Counting:
-        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
             sizes.append(len(records))
-            appended.extend(records)
+            appended.extend(single_records(records))
             await asyncio.sleep(0)
             return len(records)
 
     outbox = Outbox(Counting(), records_max=5, on_failure=fail)
-    many = [OutRecord(None, b"%d" % n) for n in range(2 * APPEND_RECORDS_MAX + 1)]
-    outbox.put("t", 0, many)
+    many = [OutRecord(None, b"%d" % n, []) for n in range(2 * APPEND_RECORDS_MAX + 1)]
+    outbox.put("t", 0, laid_out(many[:7]))
+    outbox.put("t", 0, laid_out(many[7:]))
     await outbox.until(outbox.ticket)
     assert sizes == [APPEND_RECORDS_MAX, APPEND_RECORDS_MAX, 1]
     assert appended == many
@@ -259,7 +266,7 @@ async def test_a_failed_append_is_told() -> None:
     told: list[BaseException] = []
 
     class Away:
-        async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
             raise RuntimeError("away")
 
     outbox = Outbox(Away(), records_max=5, on_failure=told.append)

@@ -10,8 +10,10 @@ from services.detector.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import EVENTS_TOPIC, MOMENTS_TOPIC, LastTurn, Shard
 from services.detector.state_records import STATE_TOPIC
 from services.detector.turns import TurnWriter
+from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_producer import OutRecord
 from tests.doubles.counting_engine import ENGINE, CountingPartition
+from tests.doubles.framed import single_records
 
 LAST = LastTurn(manifest_offset=90, first_state_offset=80, next_log_offset=0)
 
@@ -44,9 +46,9 @@ class World:
         )
         return writer, shard
 
-    async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
+    async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
         assert topic != EVENTS_TOPIC
-        value = records[0].value
+        value = single_records(records)[0].value
         assert value is not None
         what = topic if topic != STATE_TOPIC else decode(value).name.rsplit(".", 1)[-1]
         self.done.append(f"{what} sent")

@@ -10,7 +10,9 @@ from services.detector import ticks
 from services.detector.chaos import Chaos
 from services.detector.ticks import Ticker
 from services.detector.time_guard import TimeGuard
+from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_producer import OutRecord
+from tests.doubles.framed import single_records
 
 MINUTE, DAY = 60_000, 86_400_000
 NOW = 1_788_746_400_000
@@ -76,8 +78,8 @@ class Log:
     def __init__(self) -> None:
         self.ticks: list[int] = []
 
-    async def append(self, topic: str, partition: int, records: Sequence[OutRecord]) -> int:
-        self.ticks += [decode(record.value or b"").record["now"] for record in records]
+    async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
+        self.ticks += [decode(record.value or b"").record["now"] for record in single_records(records)]
         return len(self.ticks)
 
 

@@ -146,6 +146,23 @@ def test_ticks_keep_their_place_between_events() -> None:
     assert chunk.events == 2
 
 
+def test_poison_leaves_what_is_around_it_in_its_place() -> None:
+    """Nobody's bytes take no row, what is read alone and refused gives its row back."""
+    good = [encode("kairos.events.v1.UsageEvent", full("usage", {**COMMON, "event_id": name, **BODIES["usage"]}))
+            for name in "abc"]  # fmt: skip
+    alone = encode("kairos.events.v1.CustomerEvent", full("customer", {**COMMON, "event_id": "d", "city": "NJ"}))
+    tick = encode("kairos.control.v1.Tick", {"now": 60_000, "rules_offset": 0})
+    values = [(b"42", b"\0"), (b"42", good[0]), (b"42", good[0][:12]), (None, tick), (b"7", good[0]), (b"42", alone),
+              (None, tick), (b"42", good[1]), (None, b"nonsense"), (None, tick), (b"42", good[2])]  # fmt: skip
+    chunk = decode_chunk(0, [Raw(offset, key, value) for offset, (key, value) in enumerate(values)])
+    assert [(tick.offset, tick.row) for tick in chunk.ticks] == [(3, 1), (6, 2), (9, 3)]
+    assert chunk.offset.tolist() == [1, 5, 7, 10]
+    assert chunk.kind.tolist() == [wire.USAGE, wire.CUSTOMER, wire.USAGE, wire.USAGE]
+    assert [each.offset for each in chunk.poison] == [0, 2, 4, 8]
+    singles = [decode_chunk(0, [Raw(at, *values[at])]) for at in (1, 7, 10)]
+    assert chunk.ident[[0, 2, 3]].tolist() == [int(single.ident[0]) for single in singles]
+
+
 def test_random_damage_never_raises_and_never_reads_what_the_codec_refuses() -> None:
     rng = random.Random(5)
     records = [record for record in raw_records(random_log(3, 400)) if record.value is not None]

@@ -205,7 +205,7 @@ def _assert_same(found: DecodedChunk, wanted: DecodedChunk) -> None:
         wanted.first_offset, wanted.next_offset, wanted.ticks,
     )  # fmt: skip
     assert found.texts == wanted.texts
-    assert found.poison == wanted.poison
+    assert list(found.poison) == list(wanted.poison)
     assert found.hand_overs == wanted.hand_overs
     for name in ("kind", "offset", "customer", "occurred", "ingested", "history", "ident", "rank", "payload", "code"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
