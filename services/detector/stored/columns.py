@@ -52,16 +52,16 @@ def _empty(partition: int, first_offset: int, next_offset: int, n: int) -> Decod
         partition=partition,
         first_offset=first_offset,
         next_offset=next_offset,
-        kind=np.zeros(n, np.int8),
-        offset=np.zeros(n, np.int64),
-        customer=np.zeros(n, np.int64),
-        occurred=np.zeros(n, np.int64),
-        ingested=np.zeros(n, np.int64),
-        history=np.zeros(n, np.bool_),
-        ident=np.zeros(n, np.int64),
+        kind=np.empty(n, np.int8),
+        offset=np.empty(n, np.int64),
+        customer=np.empty(n, np.int64),
+        occurred=np.empty(n, np.int64),
+        ingested=np.empty(n, np.int64),
+        history=np.empty(n, np.bool_),
+        ident=np.empty(n, np.int64),
         rank=np.zeros((n, 2), np.int64),
-        payload=np.zeros((n, wire.PAYLOAD_COLUMNS), np.int64),
-        code=np.zeros(n, np.int64),
+        payload=np.empty((n, wire.PAYLOAD_COLUMNS), np.int64),
+        code=np.empty(n, np.int64),
         profiles=np.zeros((0, len(PROFILE_COLUMNS)), np.int64),
     )
 
@@ -71,7 +71,8 @@ def _fill(chunk: DecodedChunk, kind: int, record: str, frame: pl.DataFrame, rows
     ident, rank = sources.identify(frame.get_column("event_id"), with_rank=kind != wire.USAGE)
     if kind != wire.USAGE:
         chunk.rank[rows] = rank
-    table = np.zeros((_COLUMNS, len(rows)), np.int64)
+    table = np.empty((_COLUMNS, len(rows)), np.int64)
+    table[: wire.TO_CODE + 1] = 0
     table[wire.TO_CUSTOMER] = frame.get_column("customer_id").to_numpy()
     table[wire.TO_OCCURRED] = frame.get_column("occurred_at").to_physical().to_numpy()
     table[wire.TO_INGESTED] = frame.get_column("ingested_at").to_physical().to_numpy()
@@ -133,13 +134,14 @@ def _numbers(series: pl.Series, dtype: Any, flag: int, sources: Sources) -> Int6
         return sources.keys(series) if flag == wire.KEYED_WITH_SOURCE else text_keys(series)
     if isinstance(dtype, pl.List):
         return word_bits(series, wire.CAPABILITIES)
-    values: Int64s = series.to_physical().cast(pl.Int64).fill_null(0).to_numpy()
-    return values
+    values = series.to_physical().cast(pl.Int64)
+    found: Int64s = (values.fill_null(0) if values.null_count() else values).to_numpy()
+    return found
 
 
 def windows(
     partition: int, first_offset: int, next_offset: int, frames: Mapping[str, pl.DataFrame],
-    ticks: pl.DataFrame | None = None, *, size: int = 262_144,
+    ticks: pl.DataFrame | None = None, *, size: int = 262_144
 ) -> Iterator[DecodedChunk]:  # fmt: skip
     """Yield the chunks of a longer stretch of the log, so many offsets each. Tables are ascending by `offset`."""
     tables = {**frames, **({"": ticks} if ticks is not None else {})}
