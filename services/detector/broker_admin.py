@@ -10,7 +10,7 @@ from services.detector.settings import CLOCK_GROUP, RESUME_GROUP, TIME_GROUP
 from services.detector.shard import EVENTS_TOPIC
 from services.detector.state_records import STATE_TOPIC
 from services.transport.errors import TransportError
-from services.transport.kafka_admin import KafkaAdmin
+from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 
 T = TypeVar("T")
 _CLOSE_SECONDS: Final = 2.0
@@ -72,7 +72,7 @@ class BrokerAdmin:
 
 def allow_poison(bootstrap: str, partitions: list[int]) -> Mapping[int, int]:
     """Let partitions pass all poison that is in the log now; return up to where. All partitions when none is named."""
-    with KafkaAdmin(bootstrap) as admin:
+    with KafkaAdmin(bootstrap, connect_seconds=ASKED_SECONDS) as admin:
         ends = admin.end_offsets([EVENTS_TOPIC])
         wanted = {at: offset for at, offset in ends.items() if at[1] in partitions or not partitions}
         admin.commit_offsets(RESUME_GROUP, wanted)
@@ -81,5 +81,5 @@ def allow_poison(bootstrap: str, partitions: list[int]) -> Mapping[int, int]:
 
 def confirm_time(bootstrap: str, confirmed_ms: int) -> None:
     """Say that it is so late: detectors whose clock agrees, and was not believed, go on by it."""
-    with KafkaAdmin(bootstrap) as admin:
+    with KafkaAdmin(bootstrap, connect_seconds=ASKED_SECONDS) as admin:
         admin.commit_offsets(TIME_GROUP, {(EVENTS_TOPIC, 0): confirmed_ms})

@@ -19,7 +19,7 @@ from services.detector.shard import EVENTS_TOPIC
 from services.detector.state_log import StateLog
 from services.detector.state_records import STATE_TOPIC, PageCopy
 from services.detector.survey import Survey, Turn, faults_of, survey
-from services.transport.kafka_admin import KafkaAdmin
+from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 
 EXPECTED_RECORDS_PER_SECOND: Final = 500_000.0
 _ATTEMPTS: Final = 5
@@ -107,7 +107,7 @@ def report_of(found: Survey, *, engine_version: int, state_version: int, records
 
 
 def _group_offsets(bootstrap: str) -> tuple[list[int], dict[int, int]]:
-    with KafkaAdmin(bootstrap) as admin:
+    with KafkaAdmin(bootstrap, connect_seconds=ASKED_SECONDS) as admin:
         numbers = list(range(admin.partition_count(EVENTS_TOPIC)))
         committed = admin.committed_offsets(GROUP)
     return numbers, {number: offset for (topic, number), offset in committed.items() if topic == EVENTS_TOPIC}

@@ -22,6 +22,8 @@ from kafka.structs import OffsetAndMetadata
 from services.transport.errors import TransportError, TransportUnavailable, UnknownTopic
 
 REQUEST_SECONDS = 15.0
+ASKED_SECONDS = 5.0
+"""For a command that a person waits for: then a broker that was not reached is taken for away."""
 _GROUPS_TOPIC = "__consumer_offsets"
 COORDINATOR_PAUSE_SECONDS = 0.1
 COORDINATOR_ON_ITS_WAY = (
@@ -83,13 +85,16 @@ class Difference:
 class KafkaAdmin:
     """A connection for administration; open as a context. Calls block, each with a deadline; use from one thread."""
 
-    def __init__(self, bootstrap: str, *, seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(
+        self, bootstrap: str, *, seconds: float = REQUEST_SECONDS, connect_seconds: float = REQUEST_SECONDS
+    ) -> None:
         self._bootstrap = bootstrap
         self._seconds = seconds
+        self._connect_seconds = min(seconds, connect_seconds)
         self._client: Any = None
 
     def __enter__(self) -> Self:
-        self._client = _connect(self._bootstrap, self._seconds)
+        self._client = _connect(self._bootstrap, self._seconds, connect_seconds=self._connect_seconds)
         return self
 
     def __exit__(
@@ -278,7 +283,7 @@ def answers(bootstrap: str, *, seconds: float) -> bool:
     return True
 
 
-def _connect(bootstrap: str, seconds: float) -> Any:
+def _connect(bootstrap: str, seconds: float, *, connect_seconds: float) -> Any:
     """A client that has reached a broker. One that has not is closed here: its constructor leaves a thread behind."""
     made: list[Any] = []
 
@@ -290,7 +295,7 @@ def _connect(bootstrap: str, seconds: float) -> Any:
         return KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","),
             client_id="kairos-admin",
-            bootstrap_timeout_ms=int(seconds * 1000),
+            bootstrap_timeout_ms=int(connect_seconds * 1000),
             request_timeout_ms=int(seconds * 1000),
             kafka_client=remember,
         )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from tests.integration import detector_rig as rig
 pytestmark = pytest.mark.integration
 
 
-def verify(bootstrap: str, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and the JSON object."""
-    done = subprocess.run(
-        [sys.executable, "-m", "services.cli.main", "detector", "verify", "--json", *arguments],
+def run(bootstrap: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """`kairos detector` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "detector", *arguments],
         env={
             "KAIROS_KAFKA_BOOTSTRAP": bootstrap,
             "PATH": "/usr/bin:/bin",
@@ -33,9 +34,23 @@ def verify(bootstrap: str, *arguments: str) -> tuple[int, dict[str, Any]]:
         timeout=60,
         check=False,
     )
+
+
+def verify(bootstrap: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and the JSON object."""
+    done = run(bootstrap, "verify", "--json", *arguments)
     assert done.returncode in (0, 1), done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, found
+
+
+@pytest.mark.parametrize("command", ["verify", "confirm-time"])
+def test_brokers_that_are_not_there_are_told_within_seconds(command: str) -> None:
+    started = time.monotonic()
+    done = run("127.0.0.1:1", command)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"127.0.0.1:1 is unavailable" in done.stderr
+    assert time.monotonic() - started < 14, "brokers are given five seconds, no longer fifteen"
 
 
 def test_verify_tells_a_sound_state_from_a_damaged_and_a_false_one(kafka: KafkaServer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from services.detector.decode import DecodedChunk, decode_chunk
 from services.detector.errors import LogTorn
 from services.detector.log_records import LogRecords
 from services.transport.errors import TransportUnavailable
-from services.transport.kafka_admin import KafkaAdmin
+from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 
 _POLL_MS: Final = 500
 _AWAY_SECONDS: Final = 30.0
@@ -23,7 +23,7 @@ _CHUNK_RECORDS: Final = 65_536
 
 def log_bounds(bootstrap: str) -> dict[int, tuple[int, int]]:
     """Return partition → first offset that is kept, and the end. Raises TransportError."""
-    with KafkaAdmin(bootstrap) as admin:
+    with KafkaAdmin(bootstrap, connect_seconds=ASKED_SECONDS) as admin:
         begins, ends = admin.first_offsets([EVENTS_TOPIC]), admin.end_offsets([EVENTS_TOPIC])
     return {number: (begins[topic, number], end) for (topic, number), end in ends.items()}
 

@@ -26,7 +26,7 @@ from services.detector.state_log import StateLog
 from services.detector.state_records import STATE_TOPIC
 from services.detector.stored.sources import LogSource, Part, SourceTorn
 from services.detector.turns import TurnWriter
-from services.transport.kafka_admin import KafkaAdmin
+from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 
 _SWEEP_SLICE: Final = 65_536
@@ -88,7 +88,7 @@ def _plan(source: LogSource, part: Part, committed: int | None) -> Plan:
 
 def refuse_while_owned(bootstrap: str) -> Mapping[int, int]:
     """Return the group's offsets by partition; raises RebuildRefused when a worker is a member of the group."""
-    with KafkaAdmin(bootstrap) as admin:
+    with KafkaAdmin(bootstrap, connect_seconds=ASKED_SECONDS) as admin:
         members = admin.group_members(GROUP)
         committed = admin.committed_offsets(GROUP)
     if members:
