@@ -185,9 +185,10 @@ def read_lines(
         for given in files:
             before = reader.found
             for path in files_of([given]):
+                name, default_kind = str(path), kind or kind_of(path)
                 for block in blocks_of(path):
                     for number, row in block:
-                        reader.take(str(path), number, row, default_kind=kind or kind_of(path), is_history=is_history)
+                        reader.take(name, number, row, default_kind=default_kind, is_history=is_history)
                     reader.end_block()
                     on_rows(len(block))
             if reader.found == before:
