@@ -23,6 +23,7 @@ from services.detector.engine.findings import (
     INTEGERS,
     NUMBERS_MAX,
 )
+from services.detector.engine.layout import CATEGORIES_KEPT
 from services.detector.engine.owed import VISITS_MAX, Visits
 from services.detector.engine.pages import Page, decode_page, encode_page
 from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
@@ -32,7 +33,7 @@ ENGINE_VERSION = 2
 """Changes whenever the same log could give other moments."""
 _MONTHS = calendars.months_of_days()
 _CASES_SPARE = 2 * BUFFER_ROWS
-"""Rows of the pool that one call of a loop can need beside one per event: an opened episode is a finding."""
+"""Rows of the pool that one call of a loop can need beside those of its events: an opened episode is a finding."""
 _TEXTS_AT_LEAST = 10_000
 _VISITS_OF_TICK_MAX = 8_192
 _STEP, _MOMENTS_OF_SLICE = 256, 64
@@ -53,6 +54,11 @@ class Applied:
     moments: list[dict[str, Any]] = field(default_factory=list)
     bulk: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
+
+
+def _rows_at_most(kinds: Any) -> int:
+    """Return how many rows of the pool events can need: one each, a customer record one per category that it names."""
+    return len(kinds) + (CATEGORIES_KEPT - 1) * int(np.count_nonzero(kinds == wire.CUSTOMER))
 
 
 class Partition:
@@ -185,7 +191,7 @@ class Partition:
         for start, end, rule_set in self._stretches(chunk.occurred, first, last, rules):
             done = start
             while done < end:
-                store.reserve_cases(end - done + _CASES_SPARE)
+                store.reserve_cases(_rows_at_most(chunk.kind[done:end]) + _CASES_SPARE)
                 done, found = rule_set.apply_events(
                     done, end, slots, chunk.kind, chunk.offset, chunk.occurred, chunk.ingested, chunk.history,
                     chunk.ident, chunk.rank, chunk.payload, chunk.code, chunk.profiles, store.records, store.pool,

@@ -1,5 +1,7 @@
 """State: placement, growth, pages and their damage, texts, floods, clocks that jump."""
 
+from datetime import date
+
 import pytest
 
 from schemas.codec import encode
@@ -61,6 +63,17 @@ def test_state_grows_and_every_customer_keeps_a_place() -> None:
     again = reloaded(partition)
     assert again.customers == 40_000
     assert [again.dump_page(n) for n in range(3)] == [partition.dump_page(n) for n in range(3)]
+
+
+def test_customer_records_find_room_for_every_category_that_they_newly_name() -> None:
+    """Each takes a row of the pool, so that a record takes more than one."""
+    log, joined = Log(), (MONDAY - date(1970, 1, 1)).days
+    categories = ["VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV", "MUSIC", "SECURITY", "OTHER"]
+    for customer in range(1, 2_101):
+        log.profile(AT, customer_id=customer, joined_on=joined, active_categories=categories)
+    _, partition = run_engine(log.entries)
+    assert int(partition._store.meta[1]) == 1 + 2_100 * 8
+    assert len(partition._store.pool) >= int(partition._store.meta[1])
 
 
 def test_new_customers_fill_pages_in_order_after_loading() -> None:
