@@ -203,13 +203,14 @@ def _read_alone(
                 ticks.append((row, Tick(record.offset, 0, fields["now"], fields["rules_offset"])))
                 continue
             _fill_row(chunk, row, kind, fields, record.key)
+            profile = profile_row(fields, chunk.texts) if kind == wire.CUSTOMER else None
         except (Undecodable, _Refused) as bad:
             refused[at] = str(bad.reason)
             continue
         keep[row] = True
-        if kind == wire.CUSTOMER:
+        if profile is not None:
             chunk.payload[row, wire.A] = len(profiles)
-            profiles.append(profile_row(fields, chunk.texts))
+            profiles.append(profile)
             chunk.attributes.append(fields["attributes"])
             assert record.key is not None
             assert record.value is not None

@@ -21,6 +21,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "service-order": {"order_id": "o", "action": "CANCEL", "category": "TV", "effective_on": 20_000, "core": True},
     "roaming": {"country": "JP", "state": "LANDED", "time_zone": "Asia/Tokyo"},
     "inquiry": {"inquiry_id": "q", "topic": "FAULT", "service": "DATA", "state": "COMPLETED"},
+    "customer": {"city": "NJ", "tier": "MID", "brand": "B"},
     "line-status": {"status": "ACTIVE", "suspension_expected_at": 1_788_746_400_000},
 }
 
@@ -84,6 +85,7 @@ def test_texts_that_are_not_ascii_are_read_alone() -> None:
         (b"42", value_of("handset-change", device_model="机" * 400), "out_of_range"),
         (b"42", value_of("complaint", area="x" * 300_000), "record_too_large"),
         (b"42", value_of("bill", cycle="2026-13"), "out_of_range"),
+        (b"42", value_of("customer", brand="x" * 1_025), "out_of_range"),
         (b"7", encode("kairos.control.v1.Tick", {"now": 1, "rules_offset": 0}), "tick_with_key"),
         (None, encode("kairos.control.v1.Tick", {"now": -1, "rules_offset": 0}), "out_of_range"),
     ],
