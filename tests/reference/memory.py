@@ -242,9 +242,9 @@ def take_customer(customer: Customer, record: Record) -> bool:
 
 
 def has_just_joined(record: Record, day: date) -> bool:
-    """True when a record is of the day of joining or the day after, or before."""
+    """True when a record is of the day of joining, or of the day before or after."""
     joined = record["joined_on"]
-    return bool(joined) and day - NAMED_LATER <= date(1970, 1, 1) + timedelta(joined)
+    return bool(joined) and abs(date(1970, 1, 1) + timedelta(joined) - day) <= NAMED_LATER
 
 
 CATEGORIES = {"VOICE_PLAN", "DATA_PACK", "BROADBAND", "ROAMING", "TV", "MUSIC", "SECURITY", "OTHER"}

@@ -123,7 +123,7 @@ def take_categories(st: Any, s: Any, pool: Any, meta: Any, before: Any, after: A
     """
     if before | after == 0:
         return
-    is_no_news = is_first and (st[s, JOINED] == 0 or day - st[s, JOINED] > NAMED_AHEAD_DAYS)
+    is_no_news = is_first and (st[s, JOINED] == 0 or abs(day - st[s, JOINED]) > NAMED_AHEAD_DAYS)
     for category in range(1, CATEGORIES_KEPT + 1):
         bit = 1 << (category - 1)
         if after & bit:

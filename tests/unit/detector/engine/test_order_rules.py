@@ -162,8 +162,9 @@ def test_ft3_a_record_that_names_roaming_anew_leaves_its_days_off() -> None:
     assert states(log, "FT3") == []
 
 
-@pytest.mark.parametrize(("days", "found"), [(0, ["RAISED"]), (1, ["RAISED"]), (2, [])])
+@pytest.mark.parametrize(("days", "found"), [(0, ["RAISED"]), (1, ["RAISED"]), (2, []), (-1, ["RAISED"]), (-2, [])])
 def test_the_first_record_of_who_has_just_joined_is_news(days: int, found: list[str]) -> None:
+    """Of the others it is none, whatever its date: a first load may give one date to all records."""
     log = Log()
     log.tick(AT - HOUR)
     joined = (MONDAY - timedelta(days) - date(1970, 1, 1)).days
