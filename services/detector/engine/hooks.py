@@ -15,6 +15,7 @@ import numpy.typing as npt
 from services.detector.engine import wire
 from services.detector.engine.calendars import Slot
 from services.detector.engine.calls import JUDGE_ARGUMENTS, QUICK_ARGUMENTS
+from services.detector.engine.case_layout import ORDERS_KEPT
 from services.detector.engine.findings import BUFFER_ROWS
 from services.detector.engine.generate import risk_text, rule_text
 from services.detector.engine.jit import address, generated_module
@@ -107,7 +108,13 @@ def _add_entries(occasions: list[list[list[int]]], rule: Rule, module: ModuleTyp
 def findings_at_once(rules: Sequence[Rule]) -> int:
     """Return a bound of what one event, customer or due page row finds: per rule, all its episodes; what was left
     open, then the event."""
-    return 2 * sum(COMPLAINTS_KEPT if rule.episode == BY_COMPLAINT else rule.episodes_at_once for rule in rules) + 1
+    return 2 * sum(map(_judged_at_once, rules)) + 1
+
+
+def _judged_at_once(rule: Rule) -> int:
+    if rule.wait_hours:  # all orders may be due at one tick
+        return ORDERS_KEPT
+    return COMPLAINTS_KEPT if rule.episode == BY_COMPLAINT else rule.episodes_at_once
 
 
 def _values(rule: Rule) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from services.detector.engine import calls, hooks, jit
+from services.detector.engine.case_layout import ORDERS_KEPT
 from services.detector.engine.fingerprint import Indescribable, fingerprint
 from services.detector.engine.generate import rule_text
 from services.detector.engine.hooks import TooManyRules, findings_at_once, hooks_of
@@ -156,6 +157,7 @@ def test_a_choice_is_one_condition_whatever_its_last_branch_joins() -> None:
 
 def test_room_for_findings_follows_from_the_rules() -> None:
     assert findings_at_once([rule("AN1")]) == 2 * COMPLAINTS_KEPT + 1
+    assert findings_at_once([rule("FT1")]) > ORDERS_KEPT  # all that wait may be due at one tick
     with pytest.raises(TooManyRules, match="could find"):
         hooks_of([rule("AN1")] * 200, shipped().card)
 
