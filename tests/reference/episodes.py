@@ -152,6 +152,10 @@ def settle_in_cycle(view: View, rule: str, verdict: Verdict) -> None:
     is_news = episode is None or (not episode.is_open and verdict.cycle > episode.cycle)
     if view.may_raise and verdict.fires and is_news and view.log < verdict.expires:
         open_(view, rule, verdict, None)
+    elif view.may_raise and verdict.fires and is_news and verdict.expires <= view.at:  # over before it began
+        open_(view, rule, verdict, None)
+        view.findings.pop()
+        view.customer.episodes[rule, verdict.key].is_open = False
 
 
 def close_if_expired(episode: Episode | None, at: int) -> None:

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 def judge_of_cycle(writer: "Writer") -> str:
     """The functions of an immediate rule with an episode per cycle, and per step where it has steps.
 
-    An open episode comes to its end first, then the next one may be raised.
+    An open episode comes to its end first, then the next one may be raised. One that was over before it began is not
+    told, and there is no other of its cycle.
     """
     rule = writer.rule
     conditions, rest = writer.split(rule.fire)
     ends = tuple(resolution.when for resolution in rule.resolutions)
+    opens = writer.open("key", "np.int64(at)", "local_day(occurred)")
+    over = ["elif expires <= at:", *("    " + line for line in [*opens, "pool[row, EPISODE_BITS] &= ~OPEN"])]
     known: set[str] = set()
     body = [
         *writer.entered(META, COUNTS, NO_USE, "history = flags & IS_HISTORY != 0"),
@@ -36,8 +39,9 @@ def judge_of_cycle(writer: "Writer") -> str:
         *writer.locals(rule.keep, rule.expires_at, known=known, failed=FAILED),
         f"expires = {rule.expires}",
         "if log < expires:",
-        *("    " + line for line in writer.open("key", "np.int64(at)", "local_day(occurred)")),
+        *("    " + line for line in opens),
         *writer.emit("RAISED", "0", indent=4),
+        *(over if rule.expires_at is not None else []),
         "return n",
     ]
     loop = _in_steps(writer, "_step")

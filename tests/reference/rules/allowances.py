@@ -3,7 +3,7 @@
 from tests.reference.episodes import Verdict, View, close_if_expired, settle_in_cycle
 from tests.reference.findings import Condition, seen
 from tests.reference.limits import percent_of
-from tests.reference.local_time import HOUR, days, midnight, month_number, month_of, month_text
+from tests.reference.local_time import DAY, HOUR, days, midnight, month_number, month_of, month_text
 from tests.reference.memory import RunningMonth
 from tests.reference.memory_of_bills import bill_before, newest_bill, plan_fee
 from tests.reference.order import Record
@@ -31,9 +31,9 @@ class FT7(BillRule):
         return Verdict(
             name=month_text(month),
             cycle=month,
-            fires=view.kind == "usage" and charged >= least and before == 0 and not self.has_pack_since(view),
+            fires=view.kind == "usage" and charged >= least and before == 0,
             ends=ends,
-            expires=end_of_month(month),
+            expires=view.at - DAY if self.has_pack_since(view) else end_of_month(month),
             priority=3,
             channel="SMS",
             occurred=view.at,
