@@ -29,7 +29,7 @@ from services.detector.engine.pages import Page, decode_page, encode_page
 from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
 from services.detector.engine.store import Store
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Changes whenever the same log could give other moments."""
 _MONTHS = calendars.months_of_days()
 _CASES_SPARE = 2 * BUFFER_ROWS
