@@ -56,9 +56,10 @@ class Applied:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def _rows_at_most(kinds: Any) -> int:
-    """Return how many rows of the pool events can need: one each, a customer record one per category that it names."""
-    return len(kinds) + (CATEGORIES_KEPT - 1) * int(np.count_nonzero(kinds == wire.CUSTOMER))
+def _rows_at_most(kinds: Any, untold: int) -> int:
+    """Return how many rows of the pool events can need: one each, a customer record one per category that it names, and
+    those of rules that open something untold."""
+    return (1 + untold) * len(kinds) + (CATEGORIES_KEPT - 1) * int(np.count_nonzero(kinds == wire.CUSTOMER))
 
 
 class Partition:
@@ -191,7 +192,7 @@ class Partition:
         for start, end, rule_set in self._stretches(chunk.occurred, first, last, rules):
             done = start
             while done < end:
-                store.reserve_cases(_rows_at_most(chunk.kind[done:end]) + _CASES_SPARE)
+                store.reserve_cases(_rows_at_most(chunk.kind[done:end], rule_set.untold) + _CASES_SPARE)
                 done, found = rule_set.apply_events(
                     done, end, slots, chunk.kind, chunk.offset, chunk.occurred, chunk.ingested, chunk.history,
                     chunk.ident, chunk.rank, chunk.payload, chunk.code, chunk.profiles, store.records, store.pool,

@@ -180,6 +180,11 @@ class Rule:
         return MOST if self.episode == BY_FESTIVAL else max(len(self.steps), 1)
 
     @property
+    def may_be_over(self) -> bool:
+        """True when what it opens at an event may be over before it is told: a row, and no finding."""
+        return self.episode == BY_CYCLE and self.expires_at is not None and not self.steps
+
+    @property
     def slots(self) -> tuple[Slot, ...]:
         """The nominal hours at which it is judged."""
         if self.slot is not None:

@@ -55,6 +55,11 @@ class CompiledRuleSet:
         """How many rules remember when their condition held: each may need a row of every customer it visits."""
         return sum(rule.remembers is not None for rule in self.rules)
 
+    @property
+    def untold(self) -> int:
+        """How many rules may open at an event what is not told: each may need a row of every customer."""
+        return sum(rule.may_be_over for rule in self.rules)
+
     @cached_property
     def bulk(self) -> frozenset[str]:
         """Ids of the rules whose moments reach everybody at once."""

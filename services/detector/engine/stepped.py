@@ -41,7 +41,7 @@ def judge_of_cycle(writer: "Writer") -> str:
         "if log < expires:",
         *("    " + line for line in opens),
         *writer.emit("RAISED", "0", indent=4),
-        *(over if rule.expires_at is not None else []),
+        *(over if rule.may_be_over else []),
         "return n",
     ]
     loop = _in_steps(writer, "_step")

@@ -10,9 +10,21 @@ from services.detector.engine.errors import RulesNotLoaded, StateUnreadable
 from services.detector.engine.layout import PAGE_ROWS, RECORD, WORDS, offsets
 from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
+from services.detector.engine.rule_set import compile_rule_set
 from services.detector.engine.store import Store
 from tests.reference.local_time import DAY
-from tests.reference.logs import MONDAY, TICK, Log, Raw, apply_in_chunks, local, raw_records, run_engine, shipped
+from tests.reference.logs import (
+    MONDAY,
+    TICK,
+    Log,
+    Raw,
+    apply_in_chunks,
+    local,
+    raw_records,
+    run_engine,
+    shipped,
+    shipped_documents,
+)
 
 AT = local(MONDAY, 10)
 
@@ -73,6 +85,28 @@ def test_customer_records_find_room_for_every_category_that_they_newly_name() ->
         log.profile(AT, customer_id=customer, joined_on=joined, active_categories=categories)
     _, partition = run_engine(log.entries)
     assert int(partition._store.meta[1]) == 1 + 2_100 * 8
+    assert len(partition._store.pool) >= int(partition._store.meta[1])
+
+
+def test_moments_that_are_over_before_they_are_told_find_room() -> None:
+    """They take a row and are no finding: by three rules, three of every customer."""
+    text, documents = shipped_documents()["rules/ft7.yaml"], {}
+    for was, becomes in (
+        ("profile: required", "profile: none"),
+        ("value: 500", "value: 0"),
+        ("THEN at - 24 * hour ELSE month_ends", "THEN month_ends ELSE at - hour"),
+    ):
+        assert was in text
+        text = text.replace(was, becomes)
+    for number in range(3):
+        documents[f"rules/xc{number}.yaml"] = text.replace("id: FT7", f"id: XC{number}")
+    tick = Raw(0, None, encode(TICK, {"now": AT, "rules_offset": 0}))
+    partition = Partition(0)
+    moments = apply_in_chunks(
+        partition, [tick, *usage_records(range(1, 8_001), 1)], rules=compile_rule_set(documents, "province@1")
+    )
+    assert moments == []
+    assert int(partition._store.meta[1]) == 1 + 3 * 8_000
     assert len(partition._store.pool) >= int(partition._store.meta[1])
 
 
