@@ -71,6 +71,13 @@ def _orders_cancelled(given: Mapping[str, Any], _: Callable[[str], int]) -> Type
     return Typed(f"np.float64(orders_cancelled(st, s, pool, day, {days}))", "number", "count")
 
 
+def _came_back(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
+    """What an add-on was cancelled of is subscribed or renewed after `at`, at most so many local days after that."""
+    only(given, "came_back")
+    days = integer(given, "came_back", None, ORDER_DAYS - 1)
+    return Typed(f"came_back(st, s, pool, at, {days})", "boolean")
+
+
 def _was_cancelled(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
     """An add-on of the order's category was cancelled so many local days before it at most."""
     only(given, "cancelled_before")
@@ -115,6 +122,7 @@ def _unasked(given: Mapping[str, Any], _: Callable[[str], int]) -> Typed:
 CASE_AGGREGATES: Mapping[str, Aggregate] = {
     "addons_cancelled": _orders_cancelled,
     "cancelled_before": _was_cancelled,
+    "came_back": _came_back,
     "active": _category_active,
     "open_on_topic": _inquiries,
     "first_asked": _asked,

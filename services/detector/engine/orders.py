@@ -265,6 +265,20 @@ def was_cancelled(st: Any, s: Any, pool: Any, of: Any, days: Any) -> Any:
 
 
 @kernel
+def came_back(st: Any, s: Any, pool: Any, at: Any, days: Any) -> Any:
+    """True when a kept order subscribes or renews after an instant what was cancelled so many local days before it."""
+    row = np.int64(st[s, CASES])
+    while row != 0:
+        if pool[row, TYPE] == ORDER_CASE and get64(pool, row, ORDER_AT) > at:
+            action = action_of(pool[row, ORDER_BITS])
+            is_back = action == SUBSCRIBE or action == RENEW  # noqa: SIM109  # no tuples in kernels
+            if is_back and was_cancelled(st, s, pool, row, days):
+                return True
+        row = np.int64(pool[row, NEXT])
+    return False
+
+
+@kernel
 def ordered_later(st: Any, s: Any, pool: Any, action: Any, categories: Any, at: Any) -> Any:
     """True when a kept order does this to one of the categories (bits) after an instant."""
     row = np.int64(st[s, CASES])

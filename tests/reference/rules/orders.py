@@ -125,7 +125,7 @@ class AN15(Rule):
         ]
         return Verdict(
             name=view.name(record),
-            fires=is_cancel and (record["core"] or (is_addon and count >= least)),
+            fires=is_cancel and (record["core"] or (is_addon and count >= least)) and not self.came_back(view),
             ends="resubscribed" if is_back and earlier else None,
             expires=midnight(view.day + days(15)),
             priority=2,
@@ -136,6 +136,15 @@ class AN15(Rule):
                 seen("core_cancelled", "count", int(is_cancel and record["core"]), None, 1),
             ],
             on_end=[seen("category", "text", category)],
+        )
+
+    def came_back(self, view: View) -> bool:
+        """True when an end is known already: a later order of what had lost an add-on in the 30 days before it."""
+        return any(
+            lost["category"] == each["category"] and lost["occurred_at"] <= each["occurred_at"]
+            for each in view.customer.orders
+            if each["action"] in ("SUBSCRIBE", "RENEW") and each["occurred_at"] > view.at
+            for lost in self.cancelled(view, local_date(each["occurred_at"]))
         )
 
     def cancelled(self, view: View, last: date) -> list[Record]:

@@ -317,6 +317,20 @@ def test_an15_ends_when_a_lost_category_comes_back() -> None:
     assert ends(log, "AN15") == [None, "resubscribed"]
 
 
+@pytest.mark.parametrize(
+    ("action", "category", "days", "found"),
+    [("SUBSCRIBE", "TV", 1, []), ("RENEW", "TV", 5, []), ("SUBSCRIBE", "TV", -1, ["RAISED"]),
+     ("SUBSCRIBE", "MUSIC", 1, ["RAISED"]), ("CHANGE", "TV", 1, ["RAISED"])],
+)  # fmt: skip
+def test_an15_is_not_raised_when_what_was_lost_is_known_to_be_back(
+    action: str, category: str, days: int, found: list[str]
+) -> None:
+    log = started()
+    order(log, AT + days * DAY, action, category, arrives=AT + 5 * DAY)
+    order(log, AT, "CANCEL", core=True, arrives=AT + 5 * DAY + 1)
+    assert states(log, "AN15") == found
+
+
 @pytest.mark.parametrize(("days", "found"), [(29, 1), (30, 2)])
 def test_an15_cools_down_for_thirty_days(days: int, found: int) -> None:
     log = started()
