@@ -271,7 +271,7 @@ def came_back(st: Any, s: Any, pool: Any, at: Any, days: Any) -> Any:
     while row != 0:
         if pool[row, TYPE] == ORDER_CASE and get64(pool, row, ORDER_AT) > at:
             action = action_of(pool[row, ORDER_BITS])
-            is_back = action == SUBSCRIBE or action == RENEW  # noqa: SIM109  # no tuples in kernels
+            is_back = action == SUBSCRIBE or action == RENEW  # no tuples in kernels
             if is_back and was_cancelled(st, s, pool, row, days):
                 return True
         row = np.int64(pool[row, NEXT])
