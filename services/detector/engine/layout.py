@@ -7,7 +7,7 @@ take two words (low, high). What only some customers have (open moments, complai
 
 from dataclasses import dataclass
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 PAGE_ROWS = 512
 """Customers of one page."""
 
@@ -73,7 +73,7 @@ RECORD: tuple[Field, ...] = (
     Field("PLAN_CAPABILITIES", 1, "bits of CAPABILITIES"),
     Field("HOURS", HOURLY_HOURS, "charge per local hour, fen"),
     Field("MONTHS", MONTHLY_MONTHS * MONTHLY_KINDS, "per local month: see MONTHLY_KINDS"),
-    Field("BIRTHDAY", 1, "month * 100 + day; 0 = unknown"),
+    Field("BILL_CYCLE", 1, "newest billed cycle, months since 2000; 0 = no bill"),
     Field("DAYS", DAILY_DAYS * DAILY_KINDS, "per local day: see DAILY_KINDS"),
     Field("ATTRIBUTES", 2, "places of the bins of its attributes, as the risk card then in force had them; see `risk`"),
     # Last values.
@@ -98,7 +98,7 @@ RECORD: tuple[Field, ...] = (
     Field("OWNER", 2, "text key of the owner manager's id; 0 = none"),
     Field("DEPUTY", 2, "text key of the deputy's id; 0 = none"),
     Field("BRAND", 2, "text key of the brand; 0 = none"),
-    Field("BILL_CYCLE", 1, "newest billed cycle, months since 2000; 0 = no bill"),
+    Field("BIRTHDAY", 1, "month * 100 + day; 0 = unknown"),
     Field("BILL_PLAN_FEE", 1, "its plan fee, fen"),
     Field("BILL_RANK", 4, "order among events of one instant"),
     Field("BILLS", BILL_CYCLES * BILL_KINDS, "per cycle: see BILL_KINDS"),

@@ -45,6 +45,7 @@ from services.detector.engine.kernel import (
 )
 from services.detector.engine.layout import (
     BALANCE,
+    BILLS,
     CODES,
     CONTACTS,
     CONTACTS_KEPT,
@@ -139,7 +140,10 @@ def ask_ahead(st: Any, slots: Any, kinds: Any, occurred: Any, codes: Any, first:
             prefetch(st, s, PLAN_FEE)
             prefetch(st, s, HOURS + HOURLY_HOURS - 1)
             prefetch(st, s, MONTHS)
-            prefetch(st, s, DAYS + local_day(occurred[i]) % DAILY_DAYS * DAILY_KINDS)
+            prefetch(st, s, BILLS)
+            day = local_day(occurred[i])
+            prefetch(st, s, DAYS + day % DAILY_DAYS * DAILY_KINDS)
+            prefetch(st, s, DAYS + (day - 1) % DAILY_DAYS * DAILY_KINDS)
             if codes[i] & 3 == VOICE:
                 prefetch(st, s, CONTACTS)
                 prefetch(st, s, CONTACTS + 2 * CONTACTS_KEPT - 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine.jit import entry, kernel
+from services.detector.engine.jit import entry, inlined, kernel
 from services.detector.engine.kernel import get64, set64
 from services.detector.engine.layout import CASE_WORDS, CASES, DUE, ID, PAGE_ROWS, WORDS
 from services.detector.engine.pages import (
@@ -19,19 +19,28 @@ from services.detector.engine.pages import (
     place_cases,
     text_keys,
 )
+from services.detector.engine.prefetch import prefetch
 
 _SLOTS_AT_FIRST = 64 * PAGE_ROWS
 _POOL_AT_FIRST = 1 << 14
 _TABLE_AT_FIRST = 1 << 14
 _FILL_MAX = 0.6
 _LINE_WORDS = 16
+_AHEAD = 32
+"""For how many events at once the table of customers is asked for: a wrong guess where to look waits for memory."""
 _GOLDEN = -7_046_029_254_386_353_131
+
+
+@inlined
+def _home(key: Any, mask: Any) -> Any:
+    """Where in the table a customer is looked for first."""
+    return (key * np.int64(_GOLDEN)) >> 20 & mask
 
 
 @kernel
 def _place(table_keys: Any, table_slots: Any, key: Any, slot: Any) -> None:
     mask = table_keys.size - 1
-    h = (key * np.int64(_GOLDEN)) >> 20 & mask
+    h = _home(key, mask)
     while table_keys[h] != 0:
         h = (h + 1) & mask
     table_keys[h] = key
@@ -46,23 +55,29 @@ def assign_slots(customers: Any, first: Any, last: Any, slots: Any, table_keys: 
     totals: customers, free page.
     """
     mask = table_keys.size - 1
-    for i in range(first, last):
-        key = customers[i]
-        h = (key * np.int64(_GOLDEN)) >> 20 & mask
-        while table_keys[h] != key:
-            if table_keys[h] == 0:
-                while rows[totals[1]] == PAGE_ROWS:
-                    totals[1] += 1
-                slot = totals[1] * PAGE_ROWS + rows[totals[1]]
-                rows[totals[1]] += 1
-                totals[0] += 1
-                table_keys[h] = key
-                table_slots[h] = slot
-                set64(st, slot, ID, key)
-                done[slot] = visits
-                break
-            h = (h + 1) & mask
-        slots[i] = table_slots[h]
+    for block in range(first, last, _AHEAD):
+        end = min(block + _AHEAD, last)
+        for i in range(block, end):
+            h = _home(customers[i], mask)
+            prefetch(table_keys, h, 0)
+            prefetch(table_slots, h, 0)
+        for i in range(block, end):
+            key = customers[i]
+            h = _home(key, mask)
+            while table_keys[h] != key:
+                if table_keys[h] == 0:
+                    while rows[totals[1]] == PAGE_ROWS:
+                        totals[1] += 1
+                    slot = totals[1] * PAGE_ROWS + rows[totals[1]]
+                    rows[totals[1]] += 1
+                    totals[0] += 1
+                    table_keys[h] = key
+                    table_slots[h] = slot
+                    set64(st, slot, ID, key)
+                    done[slot] = visits
+                    break
+                h = (h + 1) & mask
+            slots[i] = table_slots[h]
 
 
 @entry

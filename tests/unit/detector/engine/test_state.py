@@ -53,6 +53,7 @@ def test_a_record_fits_the_budget_and_its_hot_parts_begin_with_cache_lines() -> 
         0
     ] * 7
     assert at["HOURS"] // 16 == at["PLAN_FEE"] // 16  # asked for as one line
+    assert at["MONTHS"] // 16 == at["BILL_CYCLE"] // 16
 
 
 def test_tables_begin_with_a_cache_line_also_after_growth() -> None:
