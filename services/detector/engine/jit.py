@@ -1,7 +1,8 @@
 """Numba behind one name: where machine code is kept, and how generated modules become importable.
 
 Machine code is kept per function, in a file that is named by its `fingerprint`: an edit compiles what follows from it
-anew and nothing else, and there is no code on disk that could be stale.
+anew and nothing else, and there is no code on disk that could be stale. Kernels check no bounds; with
+NUMBA_BOUNDSCHECK=1 all do, and an index out of range is an IndexError (`make soak` runs a long log so).
 """
 
 import contextlib
@@ -128,7 +129,9 @@ class _MachineCode(_Cache):
         if not self._fingerprint:  # not before all globals are bound
             self._fingerprint = fingerprint(self._function, self._options)
         name = f"{self._function.__module__}.{self._function.__qualname__}"
-        key = hashlib.sha256(f"{name} {self._fingerprint} {sig} {codegen.magic_tuple()}".encode()).hexdigest()[:24]
+        checks = " bounds" if numba.config.BOUNDSCHECK else ""  # type: ignore[attr-defined]
+        told = f"{name} {self._fingerprint} {sig} {codegen.magic_tuple()}{checks}"
+        key = hashlib.sha256(told.encode()).hexdigest()[:24]
         return CACHE / f"{name.rsplit('.', 2)[-2]}.{self._function.__name__}-{key}.nbc"
 
 
