@@ -17,6 +17,11 @@ Lane = tuple[str, int]
 Outputs = list[OutRecord] | FramedRecords
 APPEND_RECORDS_MAX = 4_096
 """Records of one append, and so of one deadline: all moments of a Monday in one would miss it, at every restart."""
+APPEND_BYTES_MAX = 16 << 20
+"""Likewise bytes: a flood of dead letters may bring a megabyte each."""
+_RECORD_BYTES = 64  # headers and the rest
+WAITING_BYTES_MAX = 64 << 20
+"""Bytes that wait for the broker; more stop the input."""
 
 
 class Appender(Protocol):
@@ -34,6 +39,7 @@ class Outbox:
         self._on_failure = on_failure
         self._waiting: dict[Lane, Any] = {}  # lane → outputs of one kind
         self._records = 0  # put and not yet acknowledged
+        self._bytes = 0  # likewise
         self._put = 0
         self._acknowledged = 0
         self._moved = asyncio.Event()
@@ -60,14 +66,15 @@ class Outbox:
             return
         self._waiting.setdefault((topic, partition), type(records)()).extend(records)
         self._records += len(records)
+        self._bytes += _sizes(records)[0]
         self._put += 1
         if self._task is None:
             self._task = asyncio.ensure_future(self._send())
             self._task.add_done_callback(self._sent)
 
     async def room(self) -> None:
-        """Return when less than the bound is waiting."""
-        await self._wait(lambda: self._records < self._records_max)
+        """Return when less than the bounds is waiting."""
+        await self._wait(lambda: self._records < self._records_max and self._bytes < WAITING_BYTES_MAX)
 
     async def until(self, ticket: int) -> None:
         """Return when everything up to this ticket is acknowledged."""
@@ -82,19 +89,21 @@ class Outbox:
         while self._waiting:
             batch, self._waiting = self._waiting, {}
             put = self._put
-            for first in range(0, max(map(len, batch.values())), APPEND_RECORDS_MAX):
-                await self._append(
-                    {lane: records[first : first + APPEND_RECORDS_MAX] for lane, records in batch.items()}
-                )
+            largest = max(_sizes(records)[1] for records in batch.values())
+            step = min(APPEND_RECORDS_MAX, max(APPEND_BYTES_MAX // largest, 1))
+            for first in range(0, max(map(len, batch.values())), step):
+                await self._append({lane: records[first : first + step] for lane, records in batch.items()})
             self._acknowledged = put
             self._moved.set()
 
     async def _append(self, batch: dict[Lane, Any]) -> None:
+        parts = {lane: records for lane, records in batch.items() if records}
         sends: list[Awaitable[int]] = [
-            self._producer.append(topic, partition, records) for (topic, partition), records in batch.items() if records
+            self._producer.append(topic, partition, records) for (topic, partition), records in parts.items()
         ]
         await asyncio.gather(*sends)
-        self._records -= sum(map(len, batch.values()))
+        self._records -= sum(map(len, parts.values()))
+        self._bytes -= sum(_sizes(records)[0] for records in parts.values())
         self._moved.set()
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
@@ -106,3 +115,11 @@ class Outbox:
         elif self._waiting:  # put between the last look and now
             self._task = asyncio.ensure_future(self._send())
             self._task.add_done_callback(self._sent)
+
+
+def _sizes(records: Outputs) -> tuple[int, int]:
+    """Bytes of all of them, about, and of the largest; there is one at least."""
+    if isinstance(records, FramedRecords):
+        return records.sizes()
+    sizes = [_RECORD_BYTES + len(record.key or b"") + len(record.value or b"") for record in records]
+    return sum(sizes), max(sizes)

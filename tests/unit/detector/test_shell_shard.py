@@ -218,6 +218,34 @@ async def test_very_many_outputs_go_in_appends_of_bounded_size(
     assert outbox.records == 0
 
 
+@pytest.mark.parametrize("laid_out", [list, framed])
+async def test_large_outputs_are_bounded_by_their_bytes(
+    laid_out: Callable[[list[OutRecord]], list[OutRecord] | FramedRecords],
+) -> None:
+    """Dead letters of a megabyte each: neither an append nor what waits grows with their number alone."""
+    counts: list[int] = []
+    is_open = asyncio.Event()
+
+    class Slow:
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
+            await is_open.wait()
+            counts.append(len(records))
+            return len(records)
+
+    outbox = Outbox(Slow(), records_max=50_000, on_failure=fail)
+    letter = OutRecord(None, bytes(1 << 20), [])
+    outbox.put("t", 0, laid_out([letter] * 70))
+    room = asyncio.ensure_future(outbox.room())
+    await asyncio.sleep(0)
+    assert not room.done()
+    is_open.set()
+    await asyncio.wait_for(room, 5)
+    await outbox.until(outbox.ticket)
+    assert counts == [15] * 4 + [10]
+    outbox.put("t", 0, laid_out([letter]))
+    await asyncio.wait_for(outbox.room(), 5)
+
+
 async def test_rules_that_are_not_loaded_stop_before_the_tick() -> None:
     shard = make(Broker())
     tick = Record(0, None, encode("kairos.control.v1.Tick", {"now": 60_000, "rules_offset": 5}))
