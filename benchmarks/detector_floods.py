@@ -2,22 +2,25 @@
 
     python -m benchmarks.detector_floods [--quick] [--faults poison_1_percent,one_busy_customer]
 
-The same usage events with and without a fault, all shipped rules with the gate of the customer record open. `slowdown`
-compares the CPU per good event with that of the log without a fault, the mean of a first and a last run: how far these
-two are apart is the noise. The last line is one JSON object: fault → figures.
+An event of each customer, then the measured usage events, with and without a fault; all shipped rules with the gate of
+the customer record open. Every log is run several times in turn, and each figure is the median. `slowdown` compares the
+CPU per good event with that of the same events without the fault; `noise` is how far the runs are apart, as a share of
+their median. A jump of a day owes the sweeps of that day, so it is compared with the same day passing hour by hour. The
+last line is one JSON object: fault → figures.
 """
 
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.detector_growth import begin, rule_files
+from benchmarks.detector_growth import begin, rule_files, usage_records
 from benchmarks.detector_process import RULES, Detector, ended
 from benchmarks.figures import Sample, steady
 from benchmarks.load import BATCH, DAY_MS, START_MS, UsagePattern, customer_ids, keys_of, tick
@@ -28,6 +31,7 @@ from services.transport.murmur2 import partitions_of
 Figures = dict[str, Any]
 Groups = dict[int, list[OutRecord]]
 UNKNOWN_ID = (99_999).to_bytes(4)
+HOURS = 24
 COUNTED = (
     "kairos_detector_dead_letters_total",
     "kairos_detector_engine_total",
@@ -41,18 +45,20 @@ COUNTED = (
 class Fault:
     """What is wrong with a log. spoil: records of a batch → what is put in their place.
 
-    pauses: a partition stops. is_usage: what is added are events too, and applied as such.
+    against: the log that it is compared with. pauses: a partition stops. is_usage: what is added are events too, and
+    applied as such.
     """
 
     name: str
     spoil: Callable[["Load", int, Groups], Groups]
+    against: str = "none"
     pauses: bool = False
     is_usage: bool = False
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much is sent."""
+    """How much is sent: an event of each customer, then the measured ones."""
 
     customers: int
     events: int
@@ -61,7 +67,12 @@ class Load:
     @property
     def batches(self) -> int:
         """Batches in all."""
-        return -(-self.events // BATCH)
+        return -(-(self.customers + self.events) // BATCH)
+
+    @property
+    def middle(self) -> int:
+        """The batch in the middle of the measured events."""
+        return (self.customers + self.events // 2) // BATCH
 
 
 def untouched(_: Load, __: int, groups: Groups) -> Groups:
@@ -100,7 +111,7 @@ def all_poison_in_one(_: Load, number: int, groups: Groups) -> Groups:
 
 
 def one_busy_customer(load: Load, number: int, groups: Groups) -> Groups:
-    """A customer of partition 0 with as many events as all others together have in half of the log, up to a million."""
+    """A customer of partition 0 with half as many events as are measured of all others together, up to a million."""
     extra = min(1_000_000, load.events // 2) // load.batches
     numbers = np.arange(700_000_000 + number * extra, 700_000_000 + (number + 1) * extra)
     at = np.full(extra, START_MS + number * BATCH * 10)
@@ -116,10 +127,21 @@ def busy_customer(load: Load) -> int:
 
 
 def clock_jump(load: Load, number: int, groups: Groups) -> Groups:
-    """In the middle of the log, time jumps by a day."""
-    if number != load.batches // 2:
-        return groups
-    return {each: [tick(START_MS + DAY_MS, rules_offset=0), *records] for each, records in groups.items()}
+    """In the middle of the measured events, time jumps by a day."""
+    return with_ticks(groups, [START_MS + DAY_MS] if number == load.middle else [])
+
+
+def day_by_the_hour(load: Load, number: int, groups: Groups) -> Groups:
+    """From the middle of the measured events on, a day passes as it does."""
+    batches, passed = load.batches - load.middle, number - load.middle
+    hours = range(HOURS * passed // batches, HOURS * (passed + 1) // batches) if passed >= 0 else ()
+    return with_ticks(groups, [START_MS + (hour + 1) * DAY_MS // HOURS for hour in hours])
+
+
+def with_ticks(groups: Groups, times_ms: Sequence[int]) -> Groups:
+    """Ticks before the records of each partition."""
+    ticks = [tick(now_ms, rules_offset=0) for now_ms in times_ms]
+    return {each: [*ticks, *records] for each, records in groups.items()}
 
 
 def from_the_future(record: OutRecord) -> OutRecord:
@@ -133,38 +155,61 @@ def from_the_future(record: OutRecord) -> OutRecord:
     return OutRecord(record.key, row.tobytes())
 
 
-BASES = ("none", "none_again")
 FAULTS = (
     Fault(name="none", spoil=untouched),
     Fault(name="poison_1_percent", spoil=mixed(undecodable, 100)),
     Fault(name="partition_of_poison", spoil=all_poison_in_one, pauses=True),
     Fault(name="one_busy_customer", spoil=one_busy_customer, is_usage=True),
-    Fault(name="clock_jump_of_a_day", spoil=clock_jump),
+    Fault(name="day_by_the_hour", spoil=day_by_the_hour),
+    Fault(name="clock_jump_of_a_day", spoil=clock_jump, against="day_by_the_hour"),
     Fault(name="future_events_1_percent", spoil=mixed(from_the_future, 100), is_usage=True),
     Fault(name="unknown_schema_id_1_percent", spoil=mixed(of_unknown_schema, 100)),
-    Fault(name="none_again", spoil=untouched),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; the figures as JSON on stdout."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a quarter of the events: figures are rough")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: figures are rough")
     parser.add_argument("--faults", default=",".join(fault.name for fault in FAULTS))
-    parser.add_argument("--events", type=int, default=0, help="default 4,000,000; quick: 500,000")
-    parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=0, help="measured ones; default 4,000,000; quick: 400,000")
+    parser.add_argument("--customers", type=int, default=0, help="default 1,000,000; quick: 100,000")
+    parser.add_argument("--runs", type=int, default=0, help="of each log; default 3; quick: 1")
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--json", action="store_true", help="always so; for kairos bench")
     options = parser.parse_args(argv)
-    load = Load(options.customers, options.events or (500_000 if options.quick else 4_000_000), options.partitions)
-    wanted = {*BASES, *options.faults.split(",")}
+    events = options.events or (400_000 if options.quick else 4_000_000)
+    customers = options.customers or (100_000 if options.quick else 1_000_000)
+    load = Load(customers, events, options.partitions)
+    named = set(options.faults.split(","))
+    named |= {"none", *(fault.against for fault in FAULTS if fault.name in named)}
+    faults = [fault for fault in FAULTS if fault.name in named]
+    runs: dict[str, list[Figures]] = {fault.name: [] for fault in faults}
     with running_broker(options.partitions) as broker:
-        figures = {fault.name: measure(broker, load, fault) for fault in FAULTS if fault.name in wanted}
-    base = sum(figures[name]["cpu_us_per_good_event"] for name in BASES) / len(BASES)
-    for found in figures.values():
-        found["slowdown"] = round(found["cpu_us_per_good_event"] / base, 3)
-    print(json.dumps(figures))
+        for _ in range(options.runs or (1 if options.quick else 3)):
+            for fault in faults:
+                runs[fault.name].append(measure(broker, load, fault))
+    print(json.dumps(compared(faults, runs)))
     return 0
+
+
+def compared(faults: Sequence[Fault], runs: Mapping[str, Sequence[Figures]]) -> Figures:
+    """Fault → the medians of its runs, and how they stand to those of the log it is compared with."""
+    cost = {name: statistics.median(each["cpu_us_per_good_event"] for each in found) for name, found in runs.items()}
+    figures = {}
+    for fault in faults:
+        found = runs[fault.name]
+        costs = [each["cpu_us_per_good_event"] for each in found]
+        figures[fault.name] = {
+            "events_per_second": round(statistics.median(each["events_per_second"] for each in found)),
+            "cpu_us_per_good_event": round(cost[fault.name], 3),
+            "noise": round((max(costs) - min(costs)) / cost[fault.name], 3),
+            "events": found[-1]["events"],
+            "counted": found[-1]["counted"],
+            "against": fault.against,
+            "slowdown": round(cost[fault.name] / cost[fault.against], 3),
+        }
+    return figures
 
 
 def measure(broker: Broker, load: Load, fault: Fault) -> Figures:
@@ -179,10 +224,9 @@ def measure(broker: Broker, load: Load, fault: Fault) -> Figures:
         samples = detector.watch(partial(is_done, detector, sent, fault), 600)
         counted = what_is_counted(detector.samples())
         detector.end()
-    first = load.events // 4
-    found = steady(samples, first, samples[-1].events)
+    found = steady(samples, load.customers, samples[-1].events)
     assert found is not None
-    good = samples[-1].events - first
+    good = samples[-1].events - load.customers
     figures: Figures = {
         "events_per_second": found.events_per_second,
         "cpu_us_per_good_event": found.cpu_us_per_event,
@@ -198,7 +242,7 @@ async def fill(broker: Broker, load: Load, fault: Fault) -> dict[int, int]:
     producer = KafkaProducer(broker.bootstrap, client_id="bench")
     await producer.open()
     sent = dict.fromkeys(range(load.partitions), 0)
-    for number, batch in enumerate(batches(load)):
+    for number, batch in enumerate(usage_records(load.customers, load.events)):
         groups: Groups = {}
         for record, partition in zip(batch, partitions_of([r.key or b"" for r in batch], load.partitions), strict=True):
             groups.setdefault(partition, []).append(record)
@@ -208,16 +252,6 @@ async def fill(broker: Broker, load: Load, fault: Fault) -> dict[int, int]:
             sent[partition] += 0 if fault.pauses and partition == 0 else len(records)
     await producer.close(deadline_seconds=30)
     return sent
-
-
-def batches(load: Load) -> Iterator[list[OutRecord]]:
-    """Usage events of random customers."""
-    usage, rng = UsagePattern(), np.random.default_rng(5)
-    for first in range(0, load.events, BATCH):
-        numbers = np.arange(first, min(first + BATCH, load.events))
-        ids = customer_ids(rng.integers(0, load.customers, len(numbers)))
-        values = usage.usage(ids, START_MS + numbers * 10, numbers, rng)
-        yield [OutRecord(key, value) for key, value in zip(keys_of(ids), values, strict=True)]
 
 
 def is_done(detector: Detector, sent: dict[int, int], fault: Fault, found: dict[str, float], look: Sample) -> bool:

@@ -67,8 +67,11 @@ BACKTEST_NOTES = """Stored events to moments on disk: a city's hours from a Mond
 Rates are per second of CPU. `steady`: from a third of the records to the last, as in an archive that is long; the whole
 has the compiling of the rules and a record of every customer in it. Lines are checked as ingest checks them.
 """
-FLOODS_NOTES = """The same log without and with each fault; `slowdown` is the steady CPU per good event against the log
-without one. `counted` is what the detector's metrics say about it.
+FLOODS_NOTES = """An event of each customer, then the measured ones, without and with each fault; every log is run
+several times in turn, figures are medians. `slowdown`: CPU per good event against the same events without the fault;
+`noise`: how far the runs are apart, as a share of the median. A jump of a day owes that day's sweeps of all customers
+at once, as any day does (`detector-live` has their cost), so it is compared with the same day passing by the hour.
+`counted` is what the detector's metrics say about it.
 """
 
 BENCHES = {

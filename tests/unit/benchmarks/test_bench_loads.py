@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.detector_floods import FAULTS, Fault, Groups, Load, batches, busy_customer
+from benchmarks.detector_floods import FAULTS, Fault, Groups, Load, busy_customer, compared
 from benchmarks.detector_growth import by_events, rule_files, some_rules, usage_records
 from benchmarks.detector_live import figures_of
 from benchmarks.detector_peers import marks_of, table
@@ -18,6 +18,7 @@ from benchmarks.peer_engines import PEERS
 from schemas.codec import Undecodable, decode
 from services.smoke.bench_commands import BENCHES, keep_result
 from services.smoke.bench_page import render_page
+from services.smoke.bench_promises import promises_of
 from services.transport.kafka_producer import OutRecord
 from services.transport.murmur2 import partitions_of
 
@@ -25,7 +26,7 @@ LOAD = Load(customers=500, events=1_000, partitions=4)
 
 
 def grouped() -> Groups:
-    batch = next(batches(LOAD))
+    batch = next(usage_records(LOAD.customers, LOAD.events))
     groups: Groups = {}
     for record, partition in zip(batch, partitions_of([r.key or b"" for r in batch], 4), strict=True):
         groups.setdefault(partition, []).append(record)
@@ -72,6 +73,32 @@ def test_the_busy_customer_is_in_the_first_partition() -> None:
     busy = busy_customer(LOAD)
     assert partitions_of([b"%d" % busy], 4) == [0]
     assert sum(record.key == b"%d" % busy for record in spoilt[0]) >= 500
+
+
+def test_a_day_passes_by_the_hour_as_far_as_it_jumps() -> None:
+    load = Load(customers=100_000, events=400_000, partitions=4)
+
+    def ticks(name: str) -> list[int]:
+        spoilt = [fault(name).spoil(load, number, {0: []}) for number in range(load.batches)]
+        return [decode(record.value or b"").record["now"] for groups in spoilt for record in groups[0]]
+
+    assert len(ticks("day_by_the_hour")) == 24
+    assert ticks("day_by_the_hour") == sorted(ticks("day_by_the_hour"))
+    assert ticks("clock_jump_of_a_day") == ticks("day_by_the_hour")[-1:]
+
+
+def test_a_fault_is_compared_with_the_median_of_its_own_base() -> None:
+    costs = {"none": [0.5, 0.1, 0.4], "day_by_the_hour": [0.8, 0.8, 0.8], "clock_jump_of_a_day": [1.0, 0.8, 0.9]}
+    faults = [each for each in FAULTS if each.name in costs]
+    runs = {name: [{"cpu_us_per_good_event": cost, "events_per_second": 1, "events": 1, "counted": ""}
+                   for cost in found] for name, found in costs.items()}  # fmt: skip
+
+    found = compared(faults, runs)
+
+    assert {name: each["slowdown"] for name, each in found.items()} == {
+        "none": 1.0, "day_by_the_hour": 2.0, "clock_jump_of_a_day": 1.125,
+    }  # fmt: skip
+    assert found["none"]["noise"] == 1.0
 
 
 def test_every_customer_has_an_event_before_the_measured_ones() -> None:
@@ -140,3 +167,16 @@ def test_a_part_of_a_benchmark_replaces_its_own_rows_alone(tmp_path: Path) -> No
     page = render_page({"detector": kept}, plots={"detector": ["pictures/bench_detector.svg"]})
     assert "![detector](pictures/bench_detector.svg)" in page
     assert "must find the same" in page.replace("\n", " ")
+
+
+def test_the_greatest_slowdown_is_that_of_a_fault_and_not_of_a_day() -> None:
+    figures = {
+        "none": {"against": "none", "slowdown": 1.0},
+        "day_by_the_hour": {"against": "none", "slowdown": 1.9},
+        "clock_jump_of_a_day": {"against": "day_by_the_hour", "slowdown": 1.02},
+        "poison_1_percent": {"against": "none", "slowdown": 1.05},
+    }
+
+    found = {promise.about: figure for promise, figure in promises_of({"detector-floods": {"figures": figures}})}
+
+    assert found["poison and floods: greatest slowdown"] == 1.05
