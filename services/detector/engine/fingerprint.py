@@ -47,8 +47,8 @@ class _Describer:
         digest = hashlib.sha256(options.encode())
         for each in (*_code(function.__code__, function.__doc__), repr(function.__defaults__), *self._cells(function)):
             digest.update(each.encode() + b"\n")
-        attributes = _names(function.__code__, "LOAD_ATTR", "LOAD_METHOD")
-        for name in sorted(_names(function.__code__, "LOAD_GLOBAL", "LOAD_NAME")):
+        names, attributes = _loaded(function.__code__)
+        for name in sorted(names):
             if name in function.__globals__:
                 found = self.value(function.__globals__[name], attributes)
             elif hasattr(builtins, name):
@@ -59,7 +59,7 @@ class _Describer:
         self._known[id(function)] = digest.hexdigest()
         return self._known[id(function)]
 
-    def value(self, value: Any, attributes: set[str]) -> str:
+    def value(self, value: Any, attributes: frozenset[str]) -> str:
         """Describe a global; of a module, the attributes that the code could mean."""
         if isinstance(value, Dispatcher):
             return self.function(value.py_func, repr(sorted(value.targetoptions.items(), key=lambda item: item[0])))
@@ -81,7 +81,7 @@ class _Describer:
                 return f"{home}.{value.__name__}"
         raise Indescribable(f"{value!r} of {type(value).__name__}")
 
-    def _module(self, module: ModuleType, attributes: set[str]) -> str:
+    def _module(self, module: ModuleType, attributes: frozenset[str]) -> str:
         if module.__name__.split(".")[0] in _COMPILERS:
             return module.__name__
         found = {name: getattr(module, name) for name in sorted(attributes) if hasattr(module, name)}
@@ -89,7 +89,7 @@ class _Describer:
 
     def _cells(self, function: FunctionType) -> Iterator[str]:
         for cell in function.__closure__ or ():
-            yield self.value(cell.cell_contents, set())
+            yield self.value(cell.cell_contents, frozenset())
 
 
 def _code(code: CodeType, about: str | None = None) -> Iterator[str]:
@@ -103,13 +103,21 @@ def _code(code: CodeType, about: str | None = None) -> Iterator[str]:
             yield "about" if constant == about else f"{type(constant).__name__} {constant!r}"
 
 
-def _names(code: CodeType, *operations: str) -> set[str]:
-    """Return every name that these operations of the bytecode load, nested functions included."""
-    names = {each.argval for each in dis.get_instructions(code) if each.opname in operations}
+@lru_cache(maxsize=4_096)
+def _loaded(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of globals, and those of attributes, that the bytecode loads, nested functions included."""
+    names, attributes = set(), set()
+    for each in dis.get_instructions(code):
+        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            names.add(each.argval)
+        elif each.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            attributes.add(each.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names |= _names(constant, *operations)
-    return names
+            inner_names, inner_attributes = _loaded(constant)
+            names |= inner_names
+            attributes |= inner_attributes
+    return frozenset(names), frozenset(attributes)
 
 
 def _intrinsic(definition: FunctionType) -> str:

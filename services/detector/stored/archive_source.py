@@ -61,10 +61,14 @@ def _chunks(archive: Archive, stretch: Stretch, first: int, last: int, *, copies
 
 def _read(archive: Archive, path: str, kind: str) -> pl.DataFrame:
     """Return one file with the columns that chunks need; an older release's tables in the form of this one."""
-    frame = pl.read_parquet(archive.root / path, hive_partitioning=False)
+    file = archive.root / path
     if kind in LOG_KINDS:
         record = LOG_KINDS[kind]
-        return as_newest(record, frame).select([*columns_of(record), "offset"])
+        wanted = [*columns_of(record), "offset"]
+        there = pl.read_parquet_schema(file)
+        frame = pl.read_parquet(file, columns=[name for name in wanted if name in there], hive_partitioning=False)
+        return as_newest(record, frame).select(wanted)
+    frame = pl.read_parquet(file, hive_partitioning=False)
     return frame.with_columns(pl.col("now").to_physical()) if kind == CONTROL else frame
 
 

@@ -134,8 +134,8 @@ def _numbers(series: pl.Series, dtype: Any, flag: int, sources: Sources) -> Int6
         return sources.keys(series) if flag == wire.KEYED_WITH_SOURCE else text_keys(series)
     if isinstance(dtype, pl.List):
         return word_bits(series, wire.CAPABILITIES)
-    values = series.to_physical().cast(pl.Int64)
-    found: Int64s = (values.fill_null(0) if values.null_count() else values).to_numpy()
+    values = series.to_physical()
+    found: Int64s = (values.fill_null(0) if values.null_count() else values).to_numpy().astype(np.int64, copy=False)
     return found
 
 
@@ -145,12 +145,13 @@ def windows(
 ) -> Iterator[DecodedChunk]:  # fmt: skip
     """Yield the chunks of a longer stretch of the log, so many offsets each. Tables are ascending by `offset`."""
     tables = {**frames, **({"": ticks} if ticks is not None else {})}
+    offsets = {kind: frame.get_column("offset").to_numpy() for kind, frame in tables.items()}
     for first in range(first_offset, next_offset, size):
         last = min(first + size, next_offset)
-        part = {kind: _between(frame, first, last) for kind, frame in tables.items()}
+        part = {kind: _between(frame, offsets[kind], first, last) for kind, frame in tables.items()}
         yield chunk_of(partition, first, last, part, part.pop("", None))
 
 
-def _between(frame: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
-    start, end = np.searchsorted(frame.get_column("offset").to_numpy(), (first, last)).tolist()
+def _between(frame: pl.DataFrame, offsets: Int64s, first: int, last: int) -> pl.DataFrame:
+    start, end = np.searchsorted(offsets, (first, last)).tolist()
     return frame.slice(start, end - start)

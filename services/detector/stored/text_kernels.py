@@ -97,8 +97,9 @@ def cycle_numbers(texts: pl.Series) -> Int64s:
 
 def _filled(texts: pl.Series, source: Bytes, source_ends: Int64s, which: Int64s) -> Int64s:
     keys = np.zeros(len(texts), np.int64)
-    present = texts.is_not_null().to_numpy()
-    if present.any():
+    missing = texts.null_count()
+    if missing < len(texts):
+        present = texts.is_not_null().to_numpy() if missing else np.ones(len(texts), np.bool_)
         _keys(source, source_ends, which, *_joined(texts), present, keys)
     return keys
 
@@ -106,5 +107,6 @@ def _filled(texts: pl.Series, source: Bytes, source_ends: Int64s, which: Int64s)
 def _joined(texts: pl.Series) -> tuple[Bytes, Int64s]:
     """Return the bytes of all texts laid end to end, and where each ends."""
     joined = texts.str.join("").cast(pl.Binary).item() if len(texts) else b""
-    ends = np.cumsum(texts.str.len_bytes().fill_null(0).to_numpy(), dtype=np.int64)
+    sizes = texts.str.len_bytes()
+    ends = np.cumsum((sizes.fill_null(0) if sizes.null_count() else sizes).to_numpy(), dtype=np.int64)
     return np.frombuffer(joined or b"\0", np.uint8), ends
