@@ -2,7 +2,8 @@
 
 One lane per partition: a batch goes out when the one before it is acknowledged, so that a restart that replays from
 an acknowledged point repeats outputs but never misses one. A ticket numbers what was put so far; `until(ticket)`
-returns once all of that is acknowledged.
+returns once all of that is acknowledged. What nobody acts upon at once may be put to go along later with more of it:
+a request costs the same whatever is in it.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ APPEND_BYTES_MAX = 16 << 20
 _RECORD_BYTES = 64  # headers and the rest
 WAITING_BYTES_MAX = 64 << 20
 """Bytes that wait for the broker; more stop the input."""
+LINGER_SECONDS = 0.25
+"""How long outputs wait for company that may; or until somebody waits for them."""
 
 
 class Appender(Protocol):
@@ -38,6 +41,10 @@ class Outbox:
         self._records_max = records_max
         self._on_failure = on_failure
         self._waiting: dict[Lane, Any] = {}  # lane → outputs of one kind
+        self._lingering: dict[Lane, Any] = {}  # likewise
+        self._lingers_from = 0  # ticket of the first of them
+        self._is_due = False  # what lingers
+        self._timer: asyncio.TimerHandle | None = None
         self._records = 0  # put and not yet acknowledged
         self._bytes = 0  # likewise
         self._put = 0
@@ -60,17 +67,22 @@ class Outbox:
         """Records that are not acknowledged yet."""
         return self._records
 
-    def put(self, topic: str, partition: int, records: Outputs) -> None:
-        """Hand over records, those of a lane always framed or never; never waits, see `room`."""
+    def put(self, topic: str, partition: int, records: Outputs, *, may_linger: bool = False) -> None:
+        """Hand over records, those of a lane always framed or never, and always lingering or never; never waits, see
+        `room`."""
         if not records:
             return
-        self._waiting.setdefault((topic, partition), type(records)()).extend(records)
+        self._put += 1
         self._records += len(records)
         self._bytes += _sizes(records)[0]
-        self._put += 1
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._send())
-            self._task.add_done_callback(self._sent)
+        if may_linger and not self._lingering:
+            self._lingers_from = self._put
+        held = self._lingering if may_linger else self._waiting
+        held.setdefault((topic, partition), type(records)()).extend(records)
+        if not may_linger:
+            self._start()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._end_lingering)
 
     async def room(self) -> None:
         """Return when less than the bounds is waiting."""
@@ -82,18 +94,33 @@ class Outbox:
 
     async def _wait(self, done: Callable[[], bool]) -> None:
         while not done():
+            self._end_lingering()
             self._moved.clear()
             await self._moved.wait()
 
+    def _end_lingering(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._is_due = bool(self._lingering)
+        self._start()
+
+    def _start(self) -> None:
+        if self._task is None and (self._waiting or self._is_due):
+            self._task = asyncio.ensure_future(self._send())
+            self._task.add_done_callback(self._sent)
+
     async def _send(self) -> None:
-        while self._waiting:
+        while self._waiting or self._is_due:
             batch, self._waiting = self._waiting, {}
+            if self._is_due:
+                batch, self._lingering, self._is_due = batch | self._lingering, {}, False
             put = self._put
             largest = max(_sizes(records)[1] for records in batch.values())
             step = min(APPEND_RECORDS_MAX, max(APPEND_BYTES_MAX // largest, 1))
             for first in range(0, max(map(len, batch.values())), step):
                 await self._append({lane: records[first : first + step] for lane, records in batch.items()})
-            self._acknowledged = put
+            self._acknowledged = min(put, self._lingers_from - 1) if self._lingering else put
             self._moved.set()
 
     async def _append(self, batch: dict[Lane, Any]) -> None:
@@ -112,9 +139,8 @@ class Outbox:
             self._on_failure(asyncio.CancelledError("an append of outputs was cancelled"))
         elif (failure := task.exception()) is not None:
             self._on_failure(failure)
-        elif self._waiting:  # put between the last look and now
-            self._task = asyncio.ensure_future(self._send())
-            self._task.add_done_callback(self._sent)
+        else:
+            self._start()  # what was put between the last look and now
 
 
 def _sizes(records: Outputs) -> tuple[int, int]:

@@ -172,7 +172,7 @@ class Shard:
             metrics.CUSTOMER_COPIES_TOTAL.inc(len(copies))
         if chunk.poison:
             poison = PoisonRecords.of(chunk.poison)
-            self.outbox.put(DEAD_LETTERS_TOPIC, 0, dead_letters(self.number, poison))
+            self.outbox.put(DEAD_LETTERS_TOPIC, 0, dead_letters(self.number, poison), may_linger=True)
             for reason, records in poison.counted().items():
                 metrics.DEAD_LETTERS_TOTAL.labels(reason=reason).inc(records)
             self._warn(chunk)

@@ -303,3 +303,44 @@ async def test_a_failed_append_is_told() -> None:
         await asyncio.sleep(0)
     assert [str(each) for each in told] == ["away"]
     assert outbox.acknowledged == 0
+
+
+async def test_dead_letters_wait_for_company_and_moments_do_not() -> None:
+    broker = Broker()
+    broker.is_open.set()
+    outbox = Outbox(broker, records_max=100, on_failure=fail)
+    outbox.put("letters", 0, framed([OutRecord(None, b"first", [])]), may_linger=True)
+    outbox.put("moments", 0, [OutRecord(None, b"moment")])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [record.value for _, _, record in broker.appended] == [b"moment"]
+    assert outbox.acknowledged == 0, "a turn must not go beyond a letter that is not written"
+    outbox.put("letters", 0, framed([OutRecord(None, b"second", [])]), may_linger=True)
+    await asyncio.wait_for(outbox.until(1), 5)
+    assert [record.value for _, _, record in broker.appended] == [b"moment", b"first", b"second"]
+    assert (outbox.acknowledged, outbox.records) == (outbox.ticket, 0)
+
+
+async def test_what_lingers_goes_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.detector.outbox.LINGER_SECONDS", 0.0)
+    broker, is_there = Broker(), asyncio.Event()
+    broker.is_open.set()
+
+    class Told(Broker):
+        async def append(self, topic: str, partition: int, records: Sequence[OutRecord] | FramedRecords) -> int:
+            is_there.set()
+            return await broker.append(topic, partition, records)
+
+    outbox = Outbox(Told(), records_max=100, on_failure=fail)
+    outbox.put("letters", 0, [OutRecord(None, b"alone")], may_linger=True)
+    await asyncio.wait_for(is_there.wait(), 5)
+    assert [record.value for _, _, record in broker.appended] == [b"alone"]
+
+
+async def test_a_full_outbox_does_not_wait_for_what_lingers() -> None:
+    broker = Broker()
+    broker.is_open.set()
+    outbox = Outbox(broker, records_max=1, on_failure=fail)
+    outbox.put("letters", 0, [OutRecord(None, b"a")], may_linger=True)
+    await asyncio.wait_for(outbox.room(), 5)
+    assert outbox.records == 0
