@@ -5,8 +5,8 @@
 An event of each customer, then the measured usage events, with and without a fault; all shipped rules with the gate of
 the customer record open. Every log is run several times in turn, and each figure is the median. `slowdown` compares the
 CPU per good event with that of the same events without the fault; `noise` is how far the runs are apart, as a share of
-their median. A jump of a day owes the sweeps of that day, so it is compared with the same day passing hour by hour. The
-last line is one JSON object: fault → figures.
+their median. No turn is written meanwhile: a longer log would have more of one. A jump of a day owes the sweeps of that
+day, so it is compared with the same day passing hour by hour. The last line is one JSON object: fault → figures.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detector_growth import begin, rule_files, usage_records
-from benchmarks.detector_process import RULES, Detector, ended
+from benchmarks.detector_process import NEVER_SECONDS, RULES, Detector, ended
 from benchmarks.figures import Sample, steady
 from benchmarks.load import BATCH, DAY_MS, START_MS, UsagePattern, customer_ids, keys_of, tick
 from benchmarks.local_broker import EVENTS, Broker, empty_topics, publish_to_all, running_broker, say
@@ -219,7 +219,7 @@ def measure(broker: Broker, load: Load, fault: Fault) -> Figures:
     asyncio.run(publish_to_all(broker, tick(START_MS, rules_offset=0)))
     sent = asyncio.run(fill(broker, load, fault))
     begin(broker, len(rule_files(RULES)))
-    with ended(Detector(broker)) as detector:
+    with ended(Detector(broker, turn_seconds=NEVER_SECONDS)) as detector:
         detector.start()
         samples = detector.watch(partial(is_done, detector, sent, fault), 600)
         counted = what_is_counted(detector.samples())

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.detector_process import Detector, cpu_seconds, ended, publish_rules
+from benchmarks.detector_process import NEVER_SECONDS, Detector, cpu_seconds, ended, publish_rules
 from benchmarks.figures import percentile
 from benchmarks.live_feed import Feed, Trigger, between, watch_moments
 from benchmarks.load import BATCH, DAY_MS, START_MS, RingsLog, UsagePattern, customer_ids, keys_of, tick
@@ -25,7 +25,6 @@ from services.transport.kafka_producer import OutRecord
 Figures = dict[str, Any]
 SUNDAY_MS = START_MS - DAY_MS  # 10:00 +08:00
 SIX_MS = 20 * 3_600_000  # from 10:00 to 06:00 of the next day
-NEVER_SECONDS = 3_600
 IDLE_SECONDS = 4.0
 SWEEP_LOOK_SECONDS = 5.0
 

@@ -18,6 +18,7 @@ from services.stack.ports import free_ports
 
 RULES = REPOSITORY / "services" / "detector" / "rules"
 TURN_SECONDS = 10
+NEVER_SECONDS = 3_600
 _LOOK_SECONDS = 0.2
 
 

@@ -69,9 +69,9 @@ has the compiling of the rules and a record of every customer in it. Lines are c
 """
 FLOODS_NOTES = """An event of each customer, then the measured ones, without and with each fault; every log is run
 several times in turn, figures are medians. `slowdown`: CPU per good event against the same events without the fault;
-`noise`: how far the runs are apart, as a share of the median. A jump of a day owes that day's sweeps of all customers
-at once, as any day does (`detector-live` has their cost), so it is compared with the same day passing by the hour.
-`counted` is what the detector's metrics say about it.
+`noise`: how far the runs are apart, as a share of the median. No turn is written meanwhile: a longer log would have
+more of one. A jump of a day owes that day's sweeps of all customers at once, as any day does (`detector-live` has their
+cost), so it is compared with the same day passing by the hour. `counted` is what the detector's metrics say about it.
 """
 
 BENCHES = {
