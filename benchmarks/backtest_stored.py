@@ -20,7 +20,7 @@ from benchmarks.engine_load import SUNDAY_NOON_MS, Entry, live
 from benchmarks.figures import Sample, steady
 from schemas.codec import decode, encode
 from schemas.events import KIND_OF_RECORD, TICK
-from services.detector.rules_files import SHIPPED, read_documents
+from services.detector.authoring.rules_files import SHIPPED, read_documents
 from services.detector.stored.archive_layout import Archive
 from services.detector.stored.archive_settings import ArchiveSettings
 from services.detector.stored.archive_writer import write_records

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.engine_load import DAY_MS, MIXES, SUNDAY_NOON_MS, batches_of, documents, fetched, live, past, ticked
-from services.detector.decode import decode_chunk
 from services.detector.engine.partition import Applied, Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
-from services.detector.log_records import LogRecords
+from services.detector.records.decode import decode_chunk
+from services.detector.records.log_records import LogRecords
 from services.detector.shard import moment_record
 
 _GRID_CUSTOMERS = (10_000, 100_000, 1_000_000)

@@ -10,9 +10,9 @@ import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.codec import encode
-from services.detector.batches import RawBatch, read_batches
-from services.detector.decode import PROFILE_COLUMNS, DecodedChunk, Tick
-from services.detector.engine import wire
+from services.detector.engine.log_format import wire
+from services.detector.records.batches import RawBatch, read_batches
+from services.detector.records.decode import PROFILE_COLUMNS, DecodedChunk, Tick
 
 RULES = Path(__file__).parents[1] / "services" / "detector" / "rules"
 SUNDAY_NOON_MS = 1_788_667_200_000

@@ -27,6 +27,7 @@ GROUPS = {
 
 _STACK = "services.stack.commands"
 _STORED = "services.detector.stored"
+_RULES = "services.detector.authoring.rules_commands"
 COMMANDS = {
     command.name: command
     for command in (
@@ -45,7 +46,7 @@ COMMANDS = {
         ),
         Command("manager", "services.manager.commands", "app", WORK, "work as a phone manager", "电话经理终端"),
         Command("archive", f"{_STORED}.archive_commands", "app", SERVICES, "keep the log as Parquet", "事件归档"),
-        Command("rules", "services.detector.rules_commands", "app", JOBS, "check and publish rules", "检查与发布规则"),
+        Command("rules", _RULES, "app", JOBS, "check and publish rules", "检查与发布规则"),
         Command("risk", "services.risk.commands", "app", JOBS, "fit the risk scorecard", "离网风险评分卡"),
         Command(
             "simulate", "services.simulator.commands", "app", JOBS, "a simulated city with a truth file", "模拟城市"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from services.detector.durability.state_records import STATE_TOPIC
 from services.detector.settings import CLOCK_GROUP, RESUME_GROUP, TIME_GROUP
 from services.detector.shard import EVENTS_TOPIC
-from services.detector.state_records import STATE_TOPIC
 from services.transport.errors import TransportError
 from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 

@@ -20,9 +20,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from services.detector.batches import RawBatch, read_batches
 from services.detector.fatal import die
-from services.detector.log_records import LogRecords
+from services.detector.records.batches import RawBatch, read_batches
+from services.detector.records.log_records import LogRecords
 
 PINNED: Final = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 

@@ -87,10 +87,10 @@ def verify(
 
     Reads only; may run beside detectors. Exit code 0: a restart would go on exactly and in time; 1: it would not.
     """
+    from services.detector.durability.verify import verify as run_verify
+    from services.detector.durability.verify_report import as_table, as_value
     from services.detector.engine_binding import engine_of
     from services.detector.settings import DetectorSettings
-    from services.detector.verify import verify as run_verify
-    from services.detector.verify_report import as_table, as_value
     from services.transport.errors import TransportError
 
     if not bootstrap or rate <= 0:

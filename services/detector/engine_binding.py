@@ -55,12 +55,12 @@ def engine_of(settings: DetectorSettings) -> Engine:
 
 def released_engine() -> Engine:
     """The engine of this release; its kernels are compiled or read from the cache on first use."""
-    from services.detector.decode import decode_chunk
+    from services.detector.engine.customer.layout import STATE_VERSION
     from services.detector.engine.errors import RulesNotLoaded, StateUnreadable
-    from services.detector.engine.layout import STATE_VERSION
     from services.detector.engine.pages import Page
     from services.detector.engine.partition import ENGINE_VERSION, Partition
     from services.detector.engine.rule_set import compile_rule_set
+    from services.detector.records.decode import decode_chunk
 
     def compile_warm(documents: Mapping[str, str], version: str, effective_from_ms: int) -> Any:
         rule_set = compile_rule_set(documents, version, effective_from_ms)
@@ -84,7 +84,7 @@ def released_engine() -> Engine:
 
 def _kinds_of(chunk: Any) -> Mapping[str, int]:
     """Events of a chunk by kind."""
-    from services.detector.engine.wire import KINDS
+    from services.detector.engine.log_format.wire import KINDS
 
     counts = np.bincount(chunk.kind, minlength=max(KINDS.values()) + 1)
     return {kind: int(counts[code]) for kind, code in KINDS.items() if counts[code]}
@@ -92,8 +92,8 @@ def _kinds_of(chunk: Any) -> Mapping[str, int]:
 
 def warm_up(engine: Engine, rule_set: Any) -> None:
     """Run everything once on a few events of its own, so that kernels are compiled before they are waited for."""
-    from services.detector.dead_letters import dead_letters
-    from services.detector.poison_records import PoisonRecords
+    from services.detector.records.dead_letters import dead_letters
+    from services.detector.records.poison_records import PoisonRecords
 
     rules = {} if rule_set is None else {0: rule_set}
     partition = engine.new_partition(0, 0)

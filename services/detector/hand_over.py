@@ -8,8 +8,8 @@ from typing import Final
 
 from schemas.codec import encode
 from schemas.events import EVENTS_TOPIC, HAND_OVER
-from services.detector.state_log import StateLog
-from services.detector.state_records import STATE_TOPIC
+from services.detector.durability.state_log import StateLog
+from services.detector.durability.state_records import STATE_TOPIC
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 
 _LOOK_SECONDS: Final = 1.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.detector.chaos import ChaosPlan, parse_chaos
-from services.detector.poison import PoisonPolicy
+from services.detector.records.poison import PoisonPolicy
 from services.settings import shared
 
 GROUP = "kairos-detector"

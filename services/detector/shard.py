@@ -14,12 +14,12 @@ from typing import Any
 
 from schemas.writers import writer_of
 from services.detector import metrics
-from services.detector.dead_letters import DEAD_LETTERS_TOPIC, dead_letters
 from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import Outbox
-from services.detector.poison import PoisonMeter
-from services.detector.poison_records import PoisonRecords
 from services.detector.ports import Applied, DecodedChunk, Engine, Moment, Partition, RawRecord
+from services.detector.records.dead_letters import DEAD_LETTERS_TOPIC, dead_letters
+from services.detector.records.poison import PoisonMeter
+from services.detector.records.poison_records import PoisonRecords
 from services.transport.kafka_producer import OutRecord
 
 EVENTS_TOPIC = "kairos.events.v1"

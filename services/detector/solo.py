@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.detector.chunks import joined_batches
-from services.detector.log_records import LogRecords
+from services.detector.records.log_records import LogRecords
 from services.detector.settings import DetectorSettings
 from services.detector.shard import EVENTS_TOPIC
 from services.detector.worker import Worker

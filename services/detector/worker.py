@@ -16,20 +16,20 @@ from services.clock import Clock, SystemClock
 from services.detector import metrics
 from services.detector.broker_admin import BrokerAdmin
 from services.detector.chaos import Chaos
+from services.detector.durability.loading import Loaded, StateLoader
+from services.detector.durability.turns import TurnWriter
 from services.detector.errors import StateUnusable
 from services.detector.fatal import EXIT_STATE_UNUSABLE, die
 from services.detector.kept import KeptShards
 from services.detector.lag import LagBook
-from services.detector.loading import Loaded, StateLoader
 from services.detector.outbox import Outbox
-from services.detector.poison import PoisonMeter
 from services.detector.ports import Engine, RawRecord
+from services.detector.records.poison import PoisonMeter
 from services.detector.rules_feed import RulesFeed
 from services.detector.settings import DetectorSettings
 from services.detector.shard import Pause, Shard
 from services.detector.ticks import Ticker, counted_ms
 from services.detector.time_guard import TimeGuard
-from services.detector.turns import TurnWriter
 from services.transport.errors import TransportError, TransportUnavailable
 from services.transport.kafka_producer import KafkaProducer
 

@@ -25,7 +25,7 @@ BEHIND = {
     "kafka": (
         "services/transport/kafka_admin.py",
         "services/router/kafka_intake.py",
-        "services/detector/rules_commands.py",  # a job: reads and writes the rules topic once
+        "services/detector/authoring/rules_commands.py",  # a job: reads and writes the rules topic once
         "services/smoke/*",  # looks at the topics from outside, as a foreign client would
     ),
     "aiokafka": (

@@ -37,7 +37,7 @@ READS_ENVIRONMENT = {
     "services/*/commands.py": "defaults of options, for jobs that have no settings class",
     "services/manager/connection.py": "a person's client: options, then environment, then var/endpoints.json",
     "services/router/app.py": "the crash point of tests, refused in production",
-    "services/detector/engine/jit.py": "numba's own variable for its cache folder",
+    "services/detector/engine/codegen/jit.py": "numba's own variable for its cache folder",
     "services/stack/*": "hands the environment on to the processes it starts",
     "services/smoke/*": "hands the environment on to the stack it starts",
     "services/simulator/*": "hands the environment on",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from aiokafka.record.memory_records import MemoryRecords
 
-from services.detector.dead_letters import Letters
+from services.detector.records.dead_letters import Letters
 from services.transport.kafka_frames import FramedBatch, FramedRecords
 from services.transport.kafka_lanes import OutRecord
 

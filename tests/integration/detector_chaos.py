@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from schemas.codec import decode
+from services.detector.durability.verify import verify
 from services.detector.engine_binding import released_engine
 from services.detector.ports import Engine
-from services.detector.verify import verify
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
 

@@ -13,14 +13,14 @@ import pytest
 from schemas.codec import decode, encode
 from services.detector.broker_admin import BrokerAdmin
 from services.detector.chaos import Chaos
+from services.detector.durability.loading import Loaded, StateLoader
+from services.detector.durability.state_records import MANIFEST, PAGE
+from services.detector.durability.turns import TurnWriter
 from services.detector.engine_binding import released_engine
 from services.detector.errors import StateUnusable
-from services.detector.loading import Loaded, StateLoader
 from services.detector.outbox import Outbox
-from services.detector.poison import PoisonMeter, PoisonPolicy
+from services.detector.records.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import Shard
-from services.detector.state_records import MANIFEST, PAGE
-from services.detector.turns import TurnWriter
 from services.stack.kafka_server import KafkaServer
 from services.transport.kafka_admin import KafkaAdmin
 from services.transport.kafka_frames import FramedRecords

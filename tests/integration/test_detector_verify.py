@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode, encode
-from services.detector.state_records import MANIFEST, PAGE, checksum_of
+from services.detector.durability.state_records import MANIFEST, PAGE, checksum_of
 from services.stack.kafka_server import KafkaServer
 from services.transport.kafka_producer import OutRecord
 from tests.doubles.counting_engine import CountingPartition

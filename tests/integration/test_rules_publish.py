@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.codec import decode
+from services.detector.authoring.rules_commands import app, read_published
+from services.detector.authoring.rules_files import SHIPPED
 from services.detector.engine.rule_set import compile_rule_set
-from services.detector.rules_commands import app, read_published
-from services.detector.rules_files import SHIPPED
 from services.stack.kafka_server import KafkaServer
 from tests.integration import detector_rig as rig
 

@@ -9,9 +9,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.detector.dead_letters import DEAD_LETTER_BYTES_MAX, dead_letters
-from services.detector.log_records import LogRecord, LogRecords
-from services.detector.poison_records import Poison, PoisonRecords
+from services.detector.records.dead_letters import DEAD_LETTER_BYTES_MAX, dead_letters
+from services.detector.records.log_records import LogRecord, LogRecords
+from services.detector.records.poison_records import Poison, PoisonRecords
 from services.transport.kafka_frames import FramedBatch, FramedRecords
 from services.transport.kafka_lanes import OutRecord, checked_size
 from tests.doubles.framed import framed, records_in, single_records

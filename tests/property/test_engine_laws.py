@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.detector.decode import decode_chunk
-from services.detector.engine.layout import PAGE_ROWS
+from services.detector.engine.customer.layout import PAGE_ROWS
 from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
+from services.detector.records.decode import decode_chunk
 from tests.reference.local_time import DAY
 from tests.reference.logs import (
     Entry,

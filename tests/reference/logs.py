@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from services.detector.decode import decode_chunk
-from services.detector.engine import scan
+from services.detector.engine.log_format import scan
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
+from services.detector.records.decode import decode_chunk
 from tests.reference.evaluator import Reference
 from tests.reference.findings import Condition, Finding
 from tests.reference.limits import RuleSet

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from services.detector.decode import decode_chunk
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet
+from services.detector.records.decode import decode_chunk
 from tests.reference.findings import Finding
 from tests.reference.logs import compared, in_order, reference, shipped_ids
 from tests.reference.records import raw_records

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from services.detector.rules_commands import app
+from services.detector.authoring.rules_commands import app
 from services.simulator.files import write_plan
 from services.simulator.plan import build_plan
 from services.simulator.span import Span

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.cities import CITIES, SEGMENTS
-from services.detector.decode import TIERS
-from services.detector.engine import calendars
-from services.detector.engine import findings as f
-from services.detector.engine.festivals import FESTIVALS
-from services.detector.engine.parameters import LAYERS, row_of
-from services.detector.engine.risk import RiskCard
-from services.detector.engine.rule_forms import (
+from services.detector.engine.customer import calendars
+from services.detector.engine.customer import findings as f
+from services.detector.engine.customer.festivals import FESTIVALS
+from services.detector.engine.language.parameters import LAYERS, row_of
+from services.detector.engine.language.rule_forms import (
     BY_COMPLAINT,
     BY_CONTRACT,
     BY_CYCLE,
@@ -30,6 +28,8 @@ from services.detector.engine.rule_forms import (
     Rule,
     Told,
 )
+from services.detector.engine.risk import RiskCard
+from services.detector.records.decode import TIERS
 
 MOMENTS = uuid.UUID("6f0f6c2e-5b1d-5f63-9a3e-0f8a4f5d2c11")
 """Namespace of moment ids; never changes, or every moment would be another one."""

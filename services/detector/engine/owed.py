@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.detector.engine import calendars, loops
-from services.detector.engine.calls import CALENDAR_WORDS
-from services.detector.engine.jit import entry
-from services.detector.engine.kernel import MINUTE_MS
-from services.detector.engine.layout import DUE, PAGE_ROWS
+from services.detector.engine.codegen.calls import CALENDAR_WORDS
+from services.detector.engine.codegen.jit import entry
+from services.detector.engine.customer import calendars, loops
+from services.detector.engine.customer.kernel import MINUTE_MS
+from services.detector.engine.customer.layout import DUE, PAGE_ROWS
 from services.detector.engine.rule_set import CompiledRuleSet
 from services.detector.engine.store import Store
 

@@ -12,10 +12,9 @@ import cramjam
 import numpy as np
 import numpy.typing as npt
 
-from services.detector.engine.case_layout import COUNTRY_KEY, COUNTRY_ZONE, INQUIRY_AREA
-from services.detector.engine.errors import StateUnreadable
-from services.detector.engine.jit import entry
-from services.detector.engine.layout import (
+from services.detector.engine.codegen.jit import entry
+from services.detector.engine.customer.case_layout import COUNTRY_KEY, COUNTRY_ZONE, INQUIRY_AREA
+from services.detector.engine.customer.layout import (
     BRAND,
     CASE_WORDS,
     CASES,
@@ -34,6 +33,7 @@ from services.detector.engine.layout import (
     TYPE,
     WORDS,
 )
+from services.detector.engine.errors import StateUnreadable
 
 _HEADER = struct.Struct("<4sHHIIIqq")
 _MAGIC = b"KSPG"

@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.decode import ATTRIBUTES_COLUMN, DecodedChunk, Tick
-from services.detector.engine import calendars, wire
-from services.detector.engine.errors import RulesNotLoaded
-from services.detector.engine.findings import (
+from services.detector.engine.customer import calendars
+from services.detector.engine.customer.findings import (
     BUFFER_ROWS,
     COUNT_NAMES,
     COUNTERS,
@@ -23,11 +21,14 @@ from services.detector.engine.findings import (
     INTEGERS,
     NUMBERS_MAX,
 )
-from services.detector.engine.layout import CATEGORIES_KEPT
+from services.detector.engine.customer.layout import CATEGORIES_KEPT
+from services.detector.engine.errors import RulesNotLoaded
+from services.detector.engine.log_format import wire
 from services.detector.engine.owed import VISITS_MAX, Visits
 from services.detector.engine.pages import Page, decode_page, encode_page
 from services.detector.engine.rule_set import NO_RULES, CompiledRuleSet
 from services.detector.engine.store import Store
+from services.detector.records.decode import ATTRIBUTES_COLUMN, DecodedChunk, Tick
 
 ENGINE_VERSION = 3
 """Changes whenever the same log could give other moments."""

@@ -14,8 +14,8 @@ from functools import cached_property
 from math import exp, inf, isfinite, isnan
 from typing import Any
 
-from services.detector.engine.expressions import Typed
-from services.detector.engine.layout import ATTRIBUTE_BITS
+from services.detector.engine.customer.layout import ATTRIBUTE_BITS
+from services.detector.engine.language.expressions import Typed
 
 SCORE_MAX = 100.0
 WEIGHTED, PLAIN_SUM = "weighted", "plain_sum"

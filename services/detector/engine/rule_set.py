@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.detector.engine import calendars, loops, wire
+from services.detector.engine.codegen.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
+from services.detector.engine.customer import calendars, loops
+from services.detector.engine.customer.findings import FIRST_RISK, RULE, RULES_MAX
+from services.detector.engine.customer.forgetting import FORGET_MINUTE, FORGETS
 from services.detector.engine.errors import RuleError
-from services.detector.engine.findings import FIRST_RISK, RULE, RULES_MAX
-from services.detector.engine.forgetting import FORGET_MINUTE, FORGETS
-from services.detector.engine.gate import Gate, is_gate, read_gate
-from services.detector.engine.hooks import COLUMNS, FIRST_ENTRY, Hooks, TooManyRules, hooks_of
-from services.detector.engine.located import Document, checked_keys, checked_number, read_document
+from services.detector.engine.language.gate import Gate, is_gate, read_gate
+from services.detector.engine.language.located import Document, checked_keys, checked_number, read_document
+from services.detector.engine.language.risk_card import read_card
+from services.detector.engine.language.rule_forms import Rule
+from services.detector.engine.language.rules import read_rule
+from services.detector.engine.log_format import wire
 from services.detector.engine.moments import make_moment
 from services.detector.engine.risk import NO_CARD, RiskCard
-from services.detector.engine.risk_card import read_card
-from services.detector.engine.rule_forms import Rule
-from services.detector.engine.rules import read_rule
 
 RISK_FILE, LATENESS_FILE = "risk.yaml", "lateness.yaml"
 DEFAULT_LATENESS_HOURS: Mapping[str, float] = {

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from services.detector.engine.jit import entry, inlined, kernel
-from services.detector.engine.kernel import get64, set64
-from services.detector.engine.layout import CASE_WORDS, CASES, DUE, ID, PAGE_ROWS, WORDS
+from services.detector.engine.codegen.jit import entry, inlined, kernel
+from services.detector.engine.codegen.prefetch import prefetch
+from services.detector.engine.customer.kernel import get64, set64
+from services.detector.engine.customer.layout import CASE_WORDS, CASES, DUE, ID, PAGE_ROWS, WORDS
 from services.detector.engine.pages import (
     PageContent,
     copy_cases,
@@ -19,7 +20,6 @@ from services.detector.engine.pages import (
     place_cases,
     text_keys,
 )
-from services.detector.engine.prefetch import prefetch
 
 _SLOTS_AT_FIRST = 2_048 * PAGE_ROWS
 """Room for a twelfth of nine million customers: to make more room copies all of them, while nobody is served."""

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from schemas.codec import encode
-from services.detector.decode import DecodedChunk, HandOver
-from services.detector.poison_records import Poison
+from services.detector.records.decode import DecodedChunk, HandOver
+from services.detector.records.poison_records import Poison
 from services.detector.stored.archive_layout import Archive, Stretch
 from services.detector.stored.columns import windows
 from services.detector.stored.frames import CONTROL, LOG_KINDS, POISON, as_newest, columns_of, records_of

@@ -9,9 +9,9 @@ import polars as pl
 from schemas.codec import FRAME_BYTES, UndecodableChunk, decode, decode_columns, schema_id_of
 from schemas.events import HAND_OVER, TICK
 from schemas.registry import REGISTRY
-from services.detector.decode import decode_chunk
-from services.detector.engine.wire import LATEST_MS
+from services.detector.engine.log_format.wire import LATEST_MS
 from services.detector.ports import RawRecord
+from services.detector.records.decode import decode_chunk
 from services.detector.stored.frames import (
     CONTROL,
     LOG_KINDS,

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from services.detector.decode import DecodedChunk
-from services.detector.engine.layout import PAGE_ROWS
+from services.detector.engine.customer.layout import PAGE_ROWS
+from services.detector.engine.log_format.wire import KINDS
 from services.detector.engine.partition import Applied, Partition
 from services.detector.engine.rule_set import CompiledRuleSet
-from services.detector.engine.wire import KINDS
+from services.detector.records.decode import DecodedChunk
 from services.detector.stored.columns import chunk_of
 from services.detector.stored.ticking import DRAFT, MINUTE_MS, OwnClock, before, cut_at, drafted, hours_of, minute_of
 

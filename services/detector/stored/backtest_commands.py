@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from schemas.json_form.checks import date_of, instant_ms
+from services.detector.authoring.rules_files import SHIPPED, laid_over, read_documents
 from services.detector.engine.errors import RuleError
-from services.detector.rules_files import SHIPPED, laid_over, read_documents
 
 _LOCAL_MIDNIGHT = "T00:00:00+08:00"
 EXIT_NOTHING, EXIT_REFUSED, EXIT_UNAVAILABLE = 1, 2, 3

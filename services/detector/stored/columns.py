@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.detector.decode import PROFILE_COLUMNS, TEXTS_OF_KIND, DecodedChunk, Tick
-from services.detector.engine import wire
-from services.detector.engine.jit import entry
-from services.detector.poison_records import Poison
+from services.detector.engine.codegen.jit import entry
+from services.detector.engine.log_format import wire
+from services.detector.records.decode import PROFILE_COLUMNS, TEXTS_OF_KIND, DecodedChunk, Tick
+from services.detector.records.poison_records import Poison
 from services.detector.stored.frames import LOG_KINDS, columns_of
 from services.detector.stored.profiles import profiles_of, word_bits
 from services.detector.stored.text_kernels import Sources, cycle_numbers, text_keys

@@ -9,9 +9,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.events import EVENTS_TOPIC
 from services.detector.chunks import install_raw_batches, joined_batches
-from services.detector.decode import DecodedChunk, decode_chunk
 from services.detector.errors import LogTorn
-from services.detector.log_records import LogRecords
+from services.detector.records.decode import DecodedChunk, decode_chunk
+from services.detector.records.log_records import LogRecords
 from services.transport.errors import TransportUnavailable
 from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 

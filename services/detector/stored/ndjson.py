@@ -20,7 +20,7 @@ from schemas.json_form.lines import json_event
 from schemas.json_form.validation import VALIDATORS, DoorRules
 from schemas.limits import EARLIEST_MS
 from schemas.reasons import Reason
-from services.detector.engine.wire import LATEST_MS
+from services.detector.engine.log_format.wire import LATEST_MS
 from services.detector.stored.frames import LOG_KINDS, frame_of
 from services.detector.stored.log_rows import HELD_ROWS, LogRows, Stretch
 from services.detector.stored.rows import Row, blocks_of, files_of, kind_of

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.detector.decode import (
+from services.detector.engine.customer.layout import INT32_MAX, NAMED_SHIFT
+from services.detector.engine.log_format import wire
+from services.detector.records.decode import (
     CALENDARS,
     CITY_CODES,
     PROFILE_COLUMNS,
@@ -15,8 +17,6 @@ from services.detector.decode import (
     TIER_CODES,
     birthday_number,
 )
-from services.detector.engine import wire
-from services.detector.engine.layout import INT32_MAX, NAMED_SHIFT
 from services.detector.stored.text_kernels import text_keys
 
 Int64s = npt.NDArray[np.int64]

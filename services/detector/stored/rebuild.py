@@ -14,18 +14,18 @@ from typing import Any, Final
 from schemas.events import EVENTS_TOPIC
 from services.detector.broker_admin import BrokerAdmin
 from services.detector.chaos import Chaos, parse_chaos
-from services.detector.decode import DecodedChunk
+from services.detector.durability.state_log import StateLog
+from services.detector.durability.state_records import STATE_TOPIC
+from services.detector.durability.turns import TurnWriter
 from services.detector.errors import DetectorError
 from services.detector.fatal import die
 from services.detector.outbox import Outbox
-from services.detector.poison import PoisonMeter, PoisonPolicy
 from services.detector.ports import Applied, Engine
+from services.detector.records.decode import DecodedChunk
+from services.detector.records.poison import PoisonMeter, PoisonPolicy
 from services.detector.settings import GROUP
 from services.detector.shard import CUSTOMERS_TOPIC, MOMENTS_BULK_TOPIC, MOMENTS_TOPIC, LastTurn, Shard, moment_record
-from services.detector.state_log import StateLog
-from services.detector.state_records import STATE_TOPIC
 from services.detector.stored.sources import LogSource, Part, SourceTorn
-from services.detector.turns import TurnWriter
 from services.transport.kafka_admin import ASKED_SECONDS, KafkaAdmin
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 

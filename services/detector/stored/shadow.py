@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from services.detector.decode import DecodedChunk
+from services.detector.durability.loading import StateLoader
 from services.detector.engine.errors import RulesNotLoaded
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet
-from services.detector.loading import StateLoader
 from services.detector.ports import Engine
+from services.detector.records.decode import DecodedChunk
 from services.detector.stored.archive_rules import read_rule_sets
 from services.detector.stored.comparing import Comparison
 from services.detector.stored.jobs import RulesSpec

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.detector.decode import DecodedChunk
+from services.detector.records.decode import DecodedChunk
 from services.detector.stored.archive_layout import Archive
 from services.detector.stored.archive_source import bounds, gaps, read_chunks
 

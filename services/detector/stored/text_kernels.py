@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.detector.engine.jit import entry
-from services.detector.engine.scan import FNV_OFFSET, cycle_of, hash_after_source, hash_bytes, mixed, rank_of
+from services.detector.engine.codegen.jit import entry
+from services.detector.engine.log_format.scan import FNV_OFFSET, cycle_of, hash_after_source, hash_bytes, mixed, rank_of
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from services.detector.decode import DecodedChunk, Tick
+from services.detector.records.decode import DecodedChunk, Tick
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.detector import chunks
-from services.detector.batches import RawBatch, read_batches
-from services.detector.log_records import LogRecord, LogRecords, TornBatch
+from services.detector.records.batches import RawBatch, read_batches
+from services.detector.records.log_records import LogRecord, LogRecords, TornBatch
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 Content = Sequence[tuple[bytes | None, bytes | None]]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from services.detector import chunks
-from services.detector.batches import RawBatch
 from services.detector.chunks import OVERRIDDEN, PINNED, Chunk, ChunkConsumer, chunk_scheduler, joined_batches
+from services.detector.records.batches import RawBatch
 
 LOCK = Path(__file__).with_name("upstream.lock.json")
 

@@ -3,7 +3,7 @@
 from services.clock import ManualClock
 from services.detector.kept import KeptShards
 from services.detector.outbox import Outbox
-from services.detector.poison import PoisonMeter, PoisonPolicy
+from services.detector.records.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import Shard
 from tests.doubles.counting_engine import CountingPartition
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.detector.rules_commands import app
-from services.detector.rules_files import SHIPPED, read_documents
+from services.detector.authoring.rules_commands import app
+from services.detector.authoring.rules_files import SHIPPED, read_documents
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.detector.rules_commands import app
-from services.detector.rules_diff import MESSAGE, OTHER, PARAMETER, PREDICATE, Change, difference
-from services.detector.rules_files import SHIPPED, laid_over, read_documents
+from services.detector.authoring.rules_commands import app
+from services.detector.authoring.rules_diff import MESSAGE, OTHER, PARAMETER, PREDICATE, Change, difference
+from services.detector.authoring.rules_files import SHIPPED, laid_over, read_documents
 
 AN4 = (SHIPPED / "an4.yaml").read_text(encoding="utf-8")
 

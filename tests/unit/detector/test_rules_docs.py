@@ -5,9 +5,9 @@ from pathlib import Path
 import yaml
 from typer.testing import CliRunner
 
-from services.detector.catalogue import catalogue, natural
-from services.detector.catalogue_pages import Block, Code, Heading, Paragraph, Table, html, markdown
-from services.detector.rules_commands import app
+from services.detector.authoring.catalogue import catalogue, natural
+from services.detector.authoring.catalogue_pages import Block, Code, Heading, Paragraph, Table, html, markdown
+from services.detector.authoring.rules_commands import app
 from tests.reference.logs import shipped_documents
 
 PAGE = Path(__file__).parents[3] / "docs" / "moments.md"

@@ -5,7 +5,7 @@ import pytest
 from services.detector.chaos import parse_chaos
 from services.detector.commands import parse_partitions
 from services.detector.errors import StateUnusable
-from services.detector.poison import PoisonMeter, PoisonPolicy
+from services.detector.records.poison import PoisonMeter, PoisonPolicy
 from services.detector.settings import DetectorSettings
 from services.detector.ticks import due_tick
 from services.settings import SettingsRefused, read_settings

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from schemas.codec import encode
-from services.detector.dead_letters import DEAD_LETTERS_TOPIC
 from services.detector.errors import LogTorn, StateUnusable
 from services.detector.outbox import APPEND_RECORDS_MAX, Outbox
-from services.detector.poison import PoisonMeter, PoisonPolicy
+from services.detector.records.dead_letters import DEAD_LETTERS_TOPIC
+from services.detector.records.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import MOMENTS_BULK_TOPIC, MOMENTS_TOPIC, Pause, Shard
 from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_lanes import checked_size

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from schemas.codec import decode, encode
 from services.detector.chaos import Chaos
+from services.detector.durability.state_records import STATE_TOPIC
+from services.detector.durability.turns import TurnWriter
 from services.detector.outbox import Outbox
-from services.detector.poison import PoisonMeter, PoisonPolicy
+from services.detector.records.poison import PoisonMeter, PoisonPolicy
 from services.detector.shard import EVENTS_TOPIC, MOMENTS_TOPIC, LastTurn, Shard
-from services.detector.state_records import STATE_TOPIC
-from services.detector.turns import TurnWriter
 from services.transport.kafka_frames import FramedRecords
 from services.transport.kafka_producer import OutRecord
 from tests.doubles.counting_engine import ENGINE, CountingPartition

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode, encode
-from services.detector.state_records import PAGE, PART_BYTES_MAX, PageParts, page_records
+from services.detector.durability.state_records import PAGE, PART_BYTES_MAX, PageParts, page_records
 from tests.doubles.counting_engine import CountingPage
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.detector.state_records import Manifest, checksum_of
-from services.detector.survey import PageSeen, Survey, Turn, faults_of
-from services.detector.verify import report_of
-from services.detector.verify_report import as_table, as_value
+from services.detector.durability.state_records import Manifest, checksum_of
+from services.detector.durability.survey import PageSeen, Survey, Turn, faults_of
+from services.detector.durability.verify import report_of
+from services.detector.durability.verify_report import as_table, as_value
 
 MANIFEST = Manifest(
     offset=9,

@@ -3,8 +3,8 @@
 import pytest
 
 from services.detector.engine.errors import RuleError
-from services.detector.engine.located import read_document
-from services.detector.engine.rules import read_rule
+from services.detector.engine.language.located import read_document
+from services.detector.engine.language.rules import read_rule
 from tests.reference.logs import shipped_documents
 
 REFUSED = {

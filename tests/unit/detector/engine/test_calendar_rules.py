@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.detector.engine.calendars import birthdays_of
+from services.detector.engine.customer.calendars import birthdays_of
 from tests.reference.local_time import DAY, HOUR
 from tests.reference.logs import MONDAY, Log, local
 from tests.unit.detector.engine.judged import moments_of, states, told

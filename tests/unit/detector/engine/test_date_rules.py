@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.detector.engine.festivals import FESTIVALS, festivals_after, festivals_of
+from services.detector.engine.customer.festivals import FESTIVALS, festivals_after, festivals_of
 from tests.reference.records import Log, local
 from tests.unit.detector.engine.judged import moments_of
 from tests.unit.detector.engine.lives import found, found_by, overridden

@@ -7,8 +7,8 @@ import pytest
 
 from schemas.codec import Undecodable, decode, encode
 from schemas.events import HAND_OVER, KINDS
-from services.detector.decode import decode_chunk
-from services.detector.engine import scan, wire
+from services.detector.engine.log_format import scan, wire
+from services.detector.records.decode import decode_chunk
 from tests.reference.logs import Raw, full, random_log, raw_records
 
 COMMON = {"customer_id": 42, "occurred_at": 1_788_746_400_000, "ingested_at": 1_788_746_400_001, "source": "crm"}

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from services.detector import metrics
-from services.detector.decode import decode_chunk
 from services.detector.engine.moments import finite, formatted
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set
+from services.detector.records.decode import decode_chunk
 from tests.reference.local_time import DAY
 from tests.reference.logs import MONDAY, Log, local, raw_records, shipped_documents
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.detector.engine import calls, hooks, jit
-from services.detector.engine.case_layout import ORDERS_KEPT
-from services.detector.engine.fingerprint import Indescribable, fingerprint
-from services.detector.engine.generate import rule_text
-from services.detector.engine.hooks import TooManyRules, findings_at_once, hooks_of
-from services.detector.engine.jit import address, drop_unused, entry, kernel
-from services.detector.engine.layout import COMPLAINTS_KEPT, WORDS
-from services.detector.engine.rule_forms import Rule
+from services.detector.engine.codegen import calls, hooks, jit
+from services.detector.engine.codegen.fingerprint import Indescribable, fingerprint
+from services.detector.engine.codegen.generate import rule_text
+from services.detector.engine.codegen.hooks import TooManyRules, findings_at_once, hooks_of
+from services.detector.engine.codegen.jit import address, drop_unused, entry, kernel
+from services.detector.engine.codegen.writing import HEAD
+from services.detector.engine.customer.case_layout import ORDERS_KEPT
+from services.detector.engine.customer.layout import COMPLAINTS_KEPT, WORDS
+from services.detector.engine.language.rule_forms import Rule
 from services.detector.engine.rule_set import compile_rule_set
 from tests.reference.logs import shipped, shipped_documents
 
@@ -102,8 +104,10 @@ def test_what_writes_machine_code_is_named_by_the_words_that_it_imports(monkeypa
 
 def test_the_names_that_generated_modules_import_are_unambiguous() -> None:
     found: dict[str, Any] = {}
-    for name in ("calls", "cases", "episodes", "findings", "kernel", "layout"):
-        for word, value in vars(importlib.import_module(f"services.detector.engine.{name}")).items():
+    modules = re.findall(r"from (\S+) import \*", HEAD)
+    assert len(modules) == 12
+    for name in modules:
+        for word, value in vars(importlib.import_module(name)).items():
             if not word.startswith("_"):
                 assert found.setdefault(word, value) == value, word
 

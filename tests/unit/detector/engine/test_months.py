@@ -4,10 +4,10 @@ from datetime import date
 
 import numpy as np
 
-from services.detector.engine import calendars
-from services.detector.engine.bills import years_since_joining
-from services.detector.engine.jit import entry
-from services.detector.engine.kernel import DAY0, first_day_of, month_of
+from services.detector.engine.codegen.jit import entry
+from services.detector.engine.customer import calendars
+from services.detector.engine.customer.bills import years_since_joining
+from services.detector.engine.customer.kernel import DAY0, first_day_of, month_of
 
 
 @entry

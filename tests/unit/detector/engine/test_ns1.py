@@ -3,8 +3,8 @@
 import pytest
 
 from services.detector.engine.errors import RuleError
-from services.detector.engine.gate import read_gate
-from services.detector.engine.located import read_document
+from services.detector.engine.language.gate import read_gate
+from services.detector.engine.language.located import read_document
 from services.router import quiet_hours
 from tests.reference.logs import shipped, shipped_documents
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from services.detector.engine.dependencies import unknown_moments
-from services.detector.engine.generate import rule_text
+from services.detector.engine.codegen.generate import rule_text
+from services.detector.engine.language.dependencies import unknown_moments
 from services.detector.engine.rule_set import read_contents
 from tests.reference.logs import shipped_documents
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.detector.engine.layout import CASES, EPISODE, NEXT, ORDER_CASE, TYPE
+from services.detector.engine.customer.layout import CASES, EPISODE, NEXT, ORDER_CASE, TYPE
 from services.detector.engine.rule_set import compile_rule_set
 from tests.reference.limits import RuleSet
 from tests.reference.local_time import DAY, HOUR, local_date

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from services.detector.engine.errors import RuleError
-from services.detector.engine.located import read_document
+from services.detector.engine.language.located import read_document
+from services.detector.engine.language.risk_card import read_card
 from services.detector.engine.risk import RiskCard
-from services.detector.engine.risk_card import read_card
 from services.detector.engine.rule_set import compile_rule_set
 from tests.reference.logs import MONDAY, Log, local, run_engine, shipped_documents
 

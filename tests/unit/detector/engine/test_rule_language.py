@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.detector.engine.dependencies import unknown_moments
 from services.detector.engine.errors import RuleError, RulesNotLoaded
+from services.detector.engine.language.dependencies import unknown_moments
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import CompiledRuleSet, compile_rule_set, read_contents
 from tests.reference.local_time import DAY
@@ -225,7 +225,7 @@ def test_hours_of_the_set_that_still_holds_are_judged_when_a_later_one_has_other
     partition = Partition(0)
     sets = {0: shipped(), 5: later}
     from schemas.codec import encode
-    from services.detector.decode import decode_chunk
+    from services.detector.records.decode import decode_chunk
     from tests.reference.logs import Raw
 
     partition.apply(decode_chunk(0, raw_records(log.entries)), sets)
@@ -253,7 +253,7 @@ def test_a_set_holds_from_its_own_time_and_from_the_tick_that_announces_it() -> 
     follow.profile(AT, customer_id=9)
     follow.event("balance", AT + DAY + 1, balance_fen=1, customer_id=9)
     from schemas.codec import encode
-    from services.detector.decode import decode_chunk
+    from services.detector.records.decode import decode_chunk
     from tests.reference.logs import Raw
 
     announce = encode("kairos.control.v1.Tick", {"now": AT + 60_000, "rules_offset": 5})

@@ -5,13 +5,13 @@ from datetime import date
 import pytest
 
 from schemas.codec import encode
-from services.detector.decode import decode_chunk
+from services.detector.engine.customer.layout import PAGE_ROWS, RECORD, WORDS, offsets
 from services.detector.engine.errors import RulesNotLoaded, StateUnreadable
-from services.detector.engine.layout import PAGE_ROWS, RECORD, WORDS, offsets
 from services.detector.engine.pages import Page
 from services.detector.engine.partition import Partition
 from services.detector.engine.rule_set import compile_rule_set
 from services.detector.engine.store import Store
+from services.detector.records.decode import decode_chunk
 from tests.reference.local_time import DAY
 from tests.reference.logs import (
     MONDAY,

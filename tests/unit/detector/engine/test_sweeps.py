@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from services.detector.decode import decode_chunk
 from services.detector.engine.partition import Partition
+from services.detector.records.decode import decode_chunk
 from services.detector.worker import next_slice
 from tests.reference.logs import Log, local, raw_records, shipped
 

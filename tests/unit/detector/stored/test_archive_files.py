@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from schemas.codec import encode
-from services.detector.decode import DecodedChunk, decode_chunk
+from services.detector.records.decode import DecodedChunk, decode_chunk
 from services.detector.stored.archive_layout import Archive, ArchiveBroken, ArchiveLocked
 from services.detector.stored.archive_source import read_chunks
 from services.detector.stored.archive_writer import faults_of, write_records

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from services.detector.decode import Tick
-from services.detector.rules_commands import app
+from services.detector.authoring.rules_commands import app
+from services.detector.records.decode import Tick
 from services.detector.stored.backtest import Backtest, Span
 from services.detector.stored.capacity import Capacity, Tally, fit
 from services.detector.stored.columns import chunk_of
@@ -102,7 +102,7 @@ def test_moments_before_from_fill_state_only(tmp_path: Path, wanted: list[dict[s
 
 
 def test_a_draft_lies_over_what_ships(tmp_path: Path) -> None:
-    from services.detector.rules_files import SHIPPED
+    from services.detector.authoring.rules_files import SHIPPED
 
     events, out, draft = tmp_path / "events.ndjson", tmp_path / "moments.ndjson", tmp_path / "draft"
     events.write_text(lines_of(a_log().entries), encoding="utf-8")

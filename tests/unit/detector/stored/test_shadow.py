@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.detector.decode import decode_chunk
-from services.detector.rules_commands import app
+from services.detector.authoring.rules_commands import app
+from services.detector.records.decode import decode_chunk
 from services.detector.stored.comparing import CHANGED, ONLY_DRAFT, ONLY_LIVE, Comparison
 from services.detector.stored.shadow import beside
 from services.detector.stored.shadow_commands import parse_duration

@@ -11,7 +11,7 @@ import pytest
 from schemas.codec import encode
 from schemas.events import KINDS
 from schemas.registry import REGISTRY
-from services.detector.decode import DecodedChunk, decode_chunk
+from services.detector.records.decode import DecodedChunk, decode_chunk
 from services.detector.stored.columns import chunk_of
 from services.detector.stored.frames import LOG_KINDS, as_newest, frame_of, records_of
 from tests.reference.logs import Raw, full

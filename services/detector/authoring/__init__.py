@@ -1,0 +1,1 @@
+"""`kairos rules`: checking, comparing, explaining and publishing rule files."""
