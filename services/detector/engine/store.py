@@ -1,8 +1,7 @@
 """The arrays of one partition: records by slot, the pool of cases, and the way from customer id to slot.
 
-Slots are given in order of first appearance, the first free one in page order, and never reused: so placement
-follows from
-the log. Memory is committed as it is touched; capacity costs nothing.
+Slots are given in order of first appearance, the first free one in page order, and never reused: so placement follows
+from the log. Memory is committed as it is touched; capacity costs nothing.
 """
 
 from typing import Any

@@ -1,8 +1,7 @@
 """Records of a chunk → one event table in log order, ticks, customer records, poison.
 
-The compiled walk of `engine.walk` reads the fast kinds; what it does not accept is read alone with `schemas.codec`,
-so one bad
-record never harms its neighbours: it becomes a `Poison` with its reason.
+The compiled walk of `log_format.walk` reads the fast kinds; what it does not accept is read alone with
+`schemas.codec`, so one bad record never harms its neighbours: it becomes a `Poison` with its reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,7 +71,7 @@ class HandOver:
 
 @dataclass
 class DecodedChunk:
-    """Records of one partition in log order. The arrays have one row per event; their meaning is in `engine.wire`.
+    """Records of one partition in log order. The arrays have one row per event; their meaning is in `log_format.wire`.
 
     kind (n,) int8; customer, occurred, ingested, ident, offset (n,) int64; history (n,) bool; rank (n, 2) int64;
     payload (n, 5) int64; code (n,) int64. For customer records payload A is the row in `profiles`.

@@ -28,7 +28,7 @@ class TornBatch(ValueError):
 
 
 class LogRecords(Sequence[LogRecord]):
-    """See the module. data (bytes,) uint8; offsets (n,) int64; spans (n, 4) int64: columns of `engine.frames`."""
+    """See the module. data (bytes,) uint8; offsets (n,) int64; spans (n, 4) int64: columns of `log_format.frames`."""
 
     def __init__(self, data: npt.NDArray[np.uint8], offsets: Int64s, spans: Int64s, timestamp: int) -> None:
         self.data = data

@@ -1,8 +1,7 @@
 """The life of a moment: raised, told again, resolved; hysteresis, cool-down, due times. Compiled; knows no rule.
 
-A rule has one episode row per customer, or one per case where its moments are about cases (complaints). The row
-stays after
-the episode has ended, for its revision, its cool-down and whether the rule is armed.
+A rule has one episode row per customer, or one per case where its moments are about cases (complaints). The row stays
+after the episode has ended, for its revision, its cool-down and whether the rule is armed.
 """
 
 from typing import Any

@@ -1,8 +1,7 @@
 """What happens to a customer's record: compiled functions over `st` (slots × words) and `pool` (rows of cases).
 
-Everything is integer arithmetic on event time; nothing here knows a rule. `s` is a slot, `at` UTC milliseconds,
-`day` a local
-day since 1970, `meta` the pool's counters (first free row, rows ever used).
+Everything is integer arithmetic on event time; nothing here knows a rule. `s` is a slot, `at` UTC milliseconds, `day`
+a local day since 1970, `meta` the pool's counters (first free row, rows ever used).
 """
 
 from typing import Any

@@ -1,8 +1,7 @@
 """SQL expressions of rules → checked, typed text for the compiler.
 
 Only what is listed here is allowed: AND, OR, NOT, comparisons, BETWEEN, IN, + - * /, CASE, GREATEST, LEAST, ABS,
-numbers,
-words of enums, TRUE, FALSE, and known names. Units must fit: fen are not compared with seconds.
+numbers, words of enums, TRUE, FALSE, and known names. Units must fit: fen are not compared with seconds.
 """
 
 from collections.abc import Callable, Mapping

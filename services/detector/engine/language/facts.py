@@ -1,8 +1,7 @@
 """What rules can ask of a customer's state: the names of facts, the aggregates, and how each is computed.
 
 A fact is a name that every expression may use. An aggregate is a feature that a rule declares with numbers of its
-own. New
-rules need no code here as long as the state has what they ask for.
+own. New rules need no code here as long as the state has what they ask for.
 """
 
 from collections.abc import Callable, Mapping
