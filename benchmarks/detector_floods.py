@@ -2,11 +2,12 @@
 
     python -m benchmarks.detector_floods [--quick] [--faults poison_1_percent,one_busy_customer]
 
-An event of each customer, then the measured usage events, with and without a fault; all shipped rules with the gate of
-the customer record open. Every log is run several times in turn, and each figure is the median. `slowdown` compares the
-CPU per good event with that of the same events without the fault; `noise` is how far the runs are apart, as a share of
-their median. No turn is written meanwhile: a longer log would have more of one. A jump of a day owes the sweeps of that
-day, so it is compared with the same day passing hour by hour. The last line is one JSON object: fault → figures.
+An event of each customer, then the measured usage events, these with and without a fault; all shipped rules with the
+gate of the customer record open. Every log is run several times in turn, and each figure is the median. `slowdown`
+compares the CPU per good event, up to where nothing is owed any more, with that of the same events without the fault;
+`noise` is how far the runs are apart, as a share of their median. No turn is written meanwhile: a longer log would have
+more of one. A jump of a day owes the sweeps of that day, so it is compared with the same day passing hour by hour. The
+last line is one JSON object: fault → figures.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 
 from benchmarks.detector_growth import begin, rule_files, usage_records
 from benchmarks.detector_process import NEVER_SECONDS, RULES, Detector, ended
-from benchmarks.figures import Sample, steady
+from benchmarks.figures import Sample, at_events, steady
 from benchmarks.load import BATCH, DAY_MS, START_MS, UsagePattern, customer_ids, keys_of, tick
 from benchmarks.local_broker import EVENTS, Broker, empty_topics, publish_to_all, running_broker, say
 from services.transport.kafka_producer import KafkaProducer, OutRecord
@@ -32,6 +33,7 @@ Figures = dict[str, Any]
 Groups = dict[int, list[OutRecord]]
 UNKNOWN_ID = (99_999).to_bytes(4)
 HOURS = 24
+NONE, DAY = "none", "day_by_the_hour"
 COUNTED = (
     "kairos_detector_dead_letters_total",
     "kairos_detector_engine_total",
@@ -45,13 +47,13 @@ COUNTED = (
 class Fault:
     """What is wrong with a log. spoil: records of a batch → what is put in their place.
 
-    against: the log that it is compared with. pauses: a partition stops. is_usage: what is added are events too, and
-    applied as such.
+    against: the log that it is compared with, empty where there is no fault. pauses: a partition stops. is_usage: what
+    is added are events too, and applied as such.
     """
 
     name: str
     spoil: Callable[["Load", int, Groups], Groups]
-    against: str = "none"
+    against: str = NONE
     pauses: bool = False
     is_usage: bool = False
 
@@ -68,6 +70,11 @@ class Load:
     def batches(self) -> int:
         """Batches in all."""
         return -(-(self.customers + self.events) // BATCH)
+
+    @property
+    def warm_batches(self) -> int:
+        """Batches before the measured events."""
+        return self.customers // BATCH
 
     @property
     def middle(self) -> int:
@@ -105,14 +112,14 @@ def of_unknown_schema(record: OutRecord) -> OutRecord:
     return OutRecord(record.key, record.value[:1] + UNKNOWN_ID + record.value[5:])
 
 
-def all_poison_in_one(_: Load, number: int, groups: Groups) -> Groups:
-    """Partition 0 holds nothing but poison from the second batch on."""
-    return groups if number == 0 else {**groups, 0: [undecodable(record) for record in groups.get(0, [])]}
+def all_poison_in_one(_: Load, __: int, groups: Groups) -> Groups:
+    """Partition 0 holds nothing but poison."""
+    return {**groups, 0: [undecodable(record) for record in groups.get(0, [])]}
 
 
 def one_busy_customer(load: Load, number: int, groups: Groups) -> Groups:
     """A customer of partition 0 with half as many events as are measured of all others together, up to a million."""
-    extra = min(1_000_000, load.events // 2) // load.batches
+    extra = min(1_000_000, load.events // 2) // (load.batches - load.warm_batches)
     numbers = np.arange(700_000_000 + number * extra, 700_000_000 + (number + 1) * extra)
     at = np.full(extra, START_MS + number * BATCH * 10)
     busy = busy_customer(load)
@@ -156,12 +163,12 @@ def from_the_future(record: OutRecord) -> OutRecord:
 
 
 FAULTS = (
-    Fault(name="none", spoil=untouched),
+    Fault(name=NONE, spoil=untouched, against=""),
     Fault(name="poison_1_percent", spoil=mixed(undecodable, 100)),
     Fault(name="partition_of_poison", spoil=all_poison_in_one, pauses=True),
     Fault(name="one_busy_customer", spoil=one_busy_customer, is_usage=True),
-    Fault(name="day_by_the_hour", spoil=day_by_the_hour),
-    Fault(name="clock_jump_of_a_day", spoil=clock_jump, against="day_by_the_hour"),
+    Fault(name=DAY, spoil=day_by_the_hour, against=""),
+    Fault(name="clock_jump_of_a_day", spoil=clock_jump, against=DAY),
     Fault(name="future_events_1_percent", spoil=mixed(from_the_future, 100), is_usage=True),
     Fault(name="unknown_schema_id_1_percent", spoil=mixed(of_unknown_schema, 100)),
 )
@@ -182,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     customers = options.customers or (100_000 if options.quick else 1_000_000)
     load = Load(customers, events, options.partitions)
     named = set(options.faults.split(","))
-    named |= {"none", *(fault.against for fault in FAULTS if fault.name in named)}
+    named |= {NONE, *(fault.against for fault in FAULTS if fault.name in named)}
     faults = [fault for fault in FAULTS if fault.name in named]
     runs: dict[str, list[Figures]] = {fault.name: [] for fault in faults}
     with running_broker(options.partitions) as broker:
@@ -207,7 +214,7 @@ def compared(faults: Sequence[Fault], runs: Mapping[str, Sequence[Figures]]) -> 
             "events": found[-1]["events"],
             "counted": found[-1]["counted"],
             "against": fault.against,
-            "slowdown": round(cost[fault.name] / cost[fault.against], 3),
+            "slowdown": round(cost[fault.name] / cost[fault.against or NONE], 3),
         }
     return figures
 
@@ -227,9 +234,10 @@ def measure(broker: Broker, load: Load, fault: Fault) -> Figures:
     found = steady(samples, load.customers, samples[-1].events)
     assert found is not None
     good = samples[-1].events - load.customers
+    cpu = samples[-1].cpu_seconds - at_events(samples, load.customers).cpu_seconds  # with what is owed at the end
     figures: Figures = {
         "events_per_second": found.events_per_second,
-        "cpu_us_per_good_event": found.cpu_us_per_event,
+        "cpu_us_per_good_event": round(cpu / good * 1e6, 3),
         "events": good,
         "counted": ", ".join(f"{name} {value:,.0f}" for name, value in counted.items()),
     }
@@ -246,7 +254,7 @@ async def fill(broker: Broker, load: Load, fault: Fault) -> dict[int, int]:
         groups: Groups = {}
         for record, partition in zip(batch, partitions_of([r.key or b"" for r in batch], load.partitions), strict=True):
             groups.setdefault(partition, []).append(record)
-        spoilt = fault.spoil(load, number, groups)
+        spoilt = fault.spoil(load, number, groups) if number >= load.warm_batches else groups
         await producer.append_groups(EVENTS, spoilt, deadline_seconds=60)
         for partition, records in (spoilt if fault.is_usage else groups).items():
             sent[partition] += 0 if fault.pauses and partition == 0 else len(records)
@@ -255,8 +263,8 @@ async def fill(broker: Broker, load: Load, fault: Fault) -> dict[int, int]:
 
 
 def is_done(detector: Detector, sent: dict[int, int], fault: Fault, found: dict[str, float], look: Sample) -> bool:
-    """True when everything good is applied, and nothing waits but a paused partition."""
-    if look.events < sum(sent.values()):
+    """True when everything good is applied, no visit is owed, and nothing waits but a paused partition."""
+    if look.events < sum(sent.values()) or found.get("kairos_detector_sweep_customers", 1.0):
         return False
     paused = {key.split('partition="')[1].split('"')[0] for key, value in found.items()
               if key.startswith("kairos_detector_paused_partitions{") and value}  # fmt: skip

@@ -29,6 +29,10 @@ class KeptShards:
         self.forget_old()
         return {number: self._shards.pop(number)[0] for number in numbers if number in self._shards}
 
+    def shards(self) -> list[Shard]:
+        """All that are kept."""
+        return [shard for shard, _ in self._shards.values()]
+
     def forget_old(self) -> None:
         """Let go of what was kept long enough."""
         now = self._monotonic()

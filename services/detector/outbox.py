@@ -114,7 +114,9 @@ class Outbox:
         while self._waiting or self._is_due:
             batch, self._waiting = self._waiting, {}
             if self._is_due:
-                batch, self._lingering, self._is_due = batch | self._lingering, {}, False
+                for lane, records in self._lingering.items():
+                    batch.setdefault(lane, type(records)()).extend(records)
+                self._lingering, self._is_due = {}, False
             put = self._put
             largest = max(_sizes(records)[1] for records in batch.values())
             step = min(APPEND_RECORDS_MAX, max(APPEND_BYTES_MAX // largest, 1))

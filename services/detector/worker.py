@@ -126,9 +126,9 @@ class Worker:
 
     async def finish(self) -> None:
         """Wait until all outputs so far are acknowledged, and tell the lag group."""
-        shards = list(self._shards.values())
-        await asyncio.gather(*(shard.outbox.until(shard.outbox.ticket) for shard in shards))
-        await self._lag.look({shard.number: shard.next_offset for shard in shards})
+        owed = [shard.outbox for shard in [*self._shards.values(), *self._kept.shards()]]
+        await asyncio.gather(*(outbox.until(outbox.ticket) for outbox in owed))
+        await self._lag.look(dict(self.positions()))
         self.is_finished = self.is_stopping
 
     # ---- what the reader calls -------------------------------------------------------------------------------------

@@ -171,8 +171,8 @@ def test_a_part_of_a_benchmark_replaces_its_own_rows_alone(tmp_path: Path) -> No
 
 def test_the_greatest_slowdown_is_that_of_a_fault_and_not_of_a_day() -> None:
     figures = {
-        "none": {"against": "none", "slowdown": 1.0},
-        "day_by_the_hour": {"against": "none", "slowdown": 1.9},
+        "none": {"against": "", "slowdown": 1.0},
+        "day_by_the_hour": {"against": "", "slowdown": 1.9},
         "clock_jump_of_a_day": {"against": "day_by_the_hour", "slowdown": 1.02},
         "poison_1_percent": {"against": "none", "slowdown": 1.05},
     }
@@ -180,3 +180,5 @@ def test_the_greatest_slowdown_is_that_of_a_fault_and_not_of_a_day() -> None:
     found = {promise.about: figure for promise, figure in promises_of({"detector-floods": {"figures": figures}})}
 
     assert found["poison and floods: greatest slowdown"] == 1.05
+    without = {"detector-floods": {"figures": {"none": figures["none"], "of before": {"slowdown": 1.3}}}}
+    assert {each.about: figure for each, figure in promises_of(without)}["poison and floods: greatest slowdown"] is None

@@ -7,9 +7,11 @@ import pytest
 
 from services.clock import SystemClock
 from services.detector import worker as module
+from services.detector.outbox import Outbox
 from services.detector.settings import DetectorSettings
 from services.detector.shard import Pause, Shard
 from services.detector.worker import Worker
+from services.transport.kafka_producer import OutRecord
 
 
 class ReaderIsGone:
@@ -71,6 +73,7 @@ class ShardLike:
     number = 3
     pause = Pause.RULES
     awaited_rules = 7
+    outbox: Outbox
 
 
 class RulesLike:
@@ -80,3 +83,30 @@ class RulesLike:
 
     def has(self, offset: int) -> bool:
         return offset not in self.refused
+
+
+async def test_a_stop_waits_for_the_outputs_of_partitions_that_were_revoked(broken: Worker) -> None:
+    """Dead letters may linger; after the stop their producer is closed."""
+    appended: list[str] = []
+
+    class Told:
+        async def append(self, topic: str, partition: int, records: Any) -> int:
+            appended.append(topic)
+            return len(records)
+
+    outbox = Outbox(Told(), records_max=9, on_failure=end)
+    outbox.put("letters", 0, [OutRecord(None, b"x")], may_linger=True)
+    shard = ShardLike()
+    shard.outbox = outbox
+    broken._shards = {3: cast(Shard, shard)}
+    broken._lag = cast(Any, LagLike())
+    await broken.release()
+    await asyncio.wait_for(broken.finish(), 5)
+    assert appended == ["letters"]
+
+
+class LagLike:
+    """Tells nobody."""
+
+    async def look(self, positions: dict[int, int]) -> None:
+        assert positions == {}
