@@ -167,7 +167,7 @@ class Visits:
         _refresh_pages(*self._taken, store.rows, minute, store.records, store.page_due)
         self._taken = 0, 0
         if not bool((store.page_done[:pages] < len(self)).any()):
-            store.page_done[:] = 0
-            store.done[:] = 0
+            store.page_done[:pages] = 0
+            store.done[: store.slots_end] = 0  # not of all that has room: this is done at every tick
             self._stretches = []
             self._next_page = 0
