@@ -10,6 +10,7 @@ from schemas.codec import encode
 from schemas.events import EVENTS_TOPIC, HAND_OVER
 from services.detector.durability.state_log import StateLog
 from services.detector.durability.state_records import STATE_TOPIC
+from services.detector.errors import StateTrimmed
 from services.transport.kafka_producer import KafkaProducer, OutRecord
 
 _LOOK_SECONDS: Final = 1.0
@@ -53,7 +54,10 @@ async def _finals(log: StateLog, numbers: range | set[int], engine_version: int)
     found = set()
     for number in numbers:
         begin, end = await log.bounds(STATE_TOPIC, number)
-        manifests = await log.manifests(number, begin, end, whole_log=False)
+        try:
+            manifests = await log.manifests(number, begin, end, whole_log=False)
+        except StateTrimmed:  # its owner has just written a newer turn: the next look sees it
+            continue
         if manifests and manifests[0].is_final and manifests[0].engine_version == engine_version:
             found.add(number)
     return found
