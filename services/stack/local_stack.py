@@ -100,6 +100,7 @@ class LocalStack:
             try:
                 self._start()
                 when_ready(self._endpoints())
+                self._write_endpoints()  # after what is told: a detached start copies that once this says ready
                 self._watch()
             except StopRequested:
                 pass
@@ -136,7 +137,6 @@ class LocalStack:
         for service in self._plan_services(self._addresses, env, options):
             self._bring_up(service, "ready")
         self._is_ready = True
-        self._write_endpoints()
 
     def _start_servers(self) -> None:
         ports = self._addresses.ports
